@@ -1,0 +1,62 @@
+"""A request in, a response out: the plain values that every way into the service shares.
+
+Floor 0: values only, no sockets, no framework. The in-process door and the HTTP door both build a
+:class:`Request` and read a :class:`Response`, so that one application serves both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Who is asking. ``roles`` holds the client's own id, its groups and ``"*"``."""
+
+    id: str
+    display_name: str
+    roles: frozenset[str]
+
+    @classmethod
+    def owner(cls, user: str) -> Client:
+        """Return the operating-system user ``user`` as the owner of everything in the store."""
+        identity = f"local:{user}"
+        return cls(identity, user, frozenset({identity, "*"}))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request.
+
+    ``target`` is the raw, still percent-encoded path with its query string (``/ermrest/catalog/1/schema?x=y``).
+    Header names are lower case. ``body`` is bytes, an open binary stream, or a :class:`~pathlib.Path`: a whole,
+    private file on this machine that the service may hard-link instead of copying (in process only).
+    ``client`` is None for an anonymous request.
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | BinaryIO | Path = b""
+    client: Client | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileSlice:
+    """A response body that lies in a file: ``length`` bytes from ``offset``."""
+
+    path: Path
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One response. Header names are as they go on the wire (``Content-Type``)."""
+
+    status: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | FileSlice | Iterable[bytes] = b""
