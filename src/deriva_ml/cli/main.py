@@ -1,0 +1,87 @@
+"""The command ``deriva-ml``: finds the verb, runs it, and turns every failure into one sentence.
+
+Verbs are loaded when they are used, so that ``deriva-ml --version`` costs no more than click itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+
+import click
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("deriva_ml.cli.demo", "Record three runs on real handwritten digits, then trace the result."),
+    "get": ("deriva_ml.cli.get", "Download an asset or a dataset version."),
+    "init": ("deriva_ml.cli.init", "Make a place for a catalog: the user's own, or this project's with --here."),
+    "lineage": ("deriva_ml.cli.lineage", "Walk from a result back to the raw data."),
+    "serve": ("deriva_ml.cli.serve", "Serve the embedded catalog on loopback HTTP or HTTPS."),
+    "show": ("deriva_ml.cli.show", "Say what a RID is."),
+    "status": ("deriva_ml.cli.status", "List the newest executions."),
+    "upload": ("deriva_ml.cli.upload", "Commit what earlier runs left staged."),
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are modules: listed from the table, imported when called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[name][0]).command
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(context)])
+
+
+def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        click.echo(f"deriva-ml {version('deriva-ml')}")
+        context.exit()
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print the version.")
+def group() -> None:
+    """Provenance for scientists: which code, which data and which settings made this result."""
+
+
+def run(command: click.Command, name: str) -> None:
+    """Run ``command`` as a program: a failure is one sentence on stderr and exit code 1 (2 for wrong usage).
+
+    This is a door: the only place of the command line that catches everything. ``DERIVA_ML_DEBUG=1`` shows the
+    traceback.
+    """
+    try:
+        command.main(prog_name=name, standalone_mode=True)
+    except Exception as error:  # noqa: BLE001 - the door: whatever it is, the user gets a sentence
+        if os.environ.get("DERIVA_ML_DEBUG"):
+            traceback.print_exc()
+        click.echo(_sentence(error), err=True)
+        sys.exit(1)
+
+
+def _sentence(error: Exception) -> str:
+    from deriva_ml.errors import DerivaMLException
+
+    if isinstance(error, DerivaMLException | OSError):
+        return f"Error: {error}"
+    return f"Unexpected error, please report it: {type(error).__name__}: {error}\n(DERIVA_ML_DEBUG=1 shows where.)"
+
+
+def main() -> None:
+    """Run the umbrella command."""
+    run(group, "deriva-ml")
+
+
+if __name__ == "__main__":
+    main()
