@@ -1,0 +1,136 @@
+"""The service: sends each request to the room that answers it, and turns every refusal into a response.
+
+One application serves both ways in: a caller in this process hands over a :class:`Request`, the HTTP server makes
+one from the wire. The rooms raise :class:`Refusal`; what they did not foresee becomes a 500 here, once, logged.
+
+Preconditions: a room checks ``If-Match`` of a mutation itself, inside the transaction that it guards. Of a read they
+are settled here, on the ETag of the answer.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+
+from deriva_local.objects.store import Objects
+from deriva_local.service import data, hatrac, models, session
+from deriva_local.service.messages import FileSlice, Request, Response
+from deriva_local.service.tokens import Tokens
+from deriva_local.store.registry import Store
+from deriva_local.url import ast
+from deriva_local.url.parse import parse
+from deriva_local.wire.errors import Refusal, not_found, unauthorized
+from deriva_local.wire.etag import matches
+
+log = logging.getLogger(__name__)
+
+NO_BODY = (204, 304)
+
+
+class Service:
+    """A Deriva in a folder: ERMrest and Hatrac over one store.
+
+    Threads may share it, and a forked child may go on using it.
+
+    Raises:
+        OSError: the folder cannot be used: a network file system, no permission, no space.
+
+    Example:
+        >>> import json, tempfile
+        >>> service = Service(Path(tempfile.mkdtemp()))
+        >>> made = service.handle(Request("POST", "/ermrest/catalog", client=service.owner))
+        >>> made.status, json.loads(made.body)
+        (201, {'id': '1'})
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = Store(folder)
+        self.objects = Objects(folder)
+        self.tokens = Tokens(folder)
+        self.owner = session.local_owner()
+
+    def handle(self, request: Request) -> Response:
+        """Answer one request. Never raises for what a request asks: every failure is a response with its status."""
+        try:
+            response = _settled(request, self._answer(request))
+        except Refusal as refusal:
+            response = _refused(refusal)
+        except Exception as error:  # the door: whatever it is, the caller gets an answer and the log the reason
+            log.exception("%s %s failed", request.method, request.target)
+            response = _refused(Refusal(500, f"{type(error).__name__}: {error}"))
+        return _finished(request, response)
+
+    def _answer(self, request: Request) -> Response:
+        asked = replace(request, method="GET") if request.method == "HEAD" else request
+        root = asked.target.partition("?")[0].split("/", 2)[1:2]
+        if root == ["authn"]:
+            return session.handle(self.tokens, self.owner, _whole(asked))
+        if asked.client is None:
+            raise unauthorized("Nobody is logged in: send the token of the store as a bearer token.")
+        if root == ["ermrest"]:
+            return self._ermrest(_whole(asked))
+        if root == ["hatrac"]:
+            return hatrac.handle(self.objects, asked)
+        raise not_found("This service has /ermrest, /hatrac and /authn/session.")
+
+    def _ermrest(self, request: Request) -> Response:
+        address = _parsed(request.target)
+        if isinstance(address, ast.CatalogAddress) and isinstance(address.part, ast.DataResource):
+            return data.handle(self.store, address, request)
+        return models.handle(self.store, address, request)
+
+    def close(self) -> None:
+        """Write back what lies in the logs of the databases and let go of all files."""
+        self.store.close()
+        self.objects.close()
+
+
+@lru_cache(maxsize=512)
+def _parsed(target: str) -> ast.Address:
+    return parse(target)
+
+
+def _whole(request: Request) -> Request:
+    """Read the body: rows and documents are parsed whole."""
+    if isinstance(request.body, bytes):
+        return request
+    body = request.body.read_bytes() if isinstance(request.body, Path) else request.body.read()
+    return replace(request, body=body)
+
+
+def _settled(request: Request, response: Response) -> Response:
+    """Apply the preconditions of a read to its answer."""
+    etag = response.headers.get("ETag")
+    if request.method not in ("GET", "HEAD") or etag is None or response.status not in (200, 206):
+        return response
+    seen, wanted = request.headers.get("if-none-match"), request.headers.get("if-match")
+    kept = {name: value for name, value in response.headers.items() if name in ("ETag", "Vary", "Content-Location")}
+    if wanted is not None and not matches(wanted, etag):
+        return _refused(Refusal(412, "The resource has changed: its ETag is another one.", kept))
+    if seen is not None and matches(seen, etag):
+        return Response(304, kept)
+    return response
+
+
+def _refused(refusal: Refusal) -> Response:
+    if refusal.status in NO_BODY:
+        return Response(refusal.status, refusal.headers)
+    return Response(refusal.status, {"Content-Type": "text/plain", **refusal.headers}, refusal.body().encode())
+
+
+def _finished(request: Request, response: Response) -> Response:
+    """Add the length of the body; of a HEAD, that is all that remains of it."""
+    length = _length(response)
+    if length is not None and response.status not in NO_BODY:
+        response = replace(response, headers={**response.headers, "Content-Length": str(length)})
+    return replace(response, body=b"") if request.method == "HEAD" else response
+
+
+def _length(response: Response) -> int | None:
+    """Return how long the body is; None for one that is made while it is sent."""
+    if isinstance(response.body, bytes):
+        return len(response.body)
+    return response.body.length if isinstance(response.body, FileSlice) else None
