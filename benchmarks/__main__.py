@@ -1,0 +1,61 @@
+"""Run every benchmark and print the table: ``python -m benchmarks [--smoke] [--json] [NAME …]``.
+
+``--smoke`` uses small sizes and only checks that each benchmark runs: its times say nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+
+from benchmarks.measure import Figure
+
+NAMES = ("startup", "service", "runs")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(NAMES)} (default: all)")
+    parser.add_argument("--smoke", action="store_true", help="small sizes: does each benchmark run?")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    arguments = parser.parse_args()
+    unknown = set(arguments.names) - set(NAMES)
+    if unknown:
+        parser.error(f"no benchmark is named {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}")
+    found = [figure for name in arguments.names or NAMES for figure in _run(name, arguments.smoke)]
+    print(
+        json.dumps([asdict(figure) for figure in found], indent=2) if arguments.json else table(found, arguments.smoke)
+    )
+
+
+def _run(name: str, smoke: bool) -> list[Figure]:
+    with tempfile.TemporaryDirectory(prefix=f"bench-{name}-") as folder:
+        figures: list[Figure] = list(import_module(f"benchmarks.{name}").figures(Path(folder), smoke))
+    return figures
+
+
+def table(figures: list[Figure], smoke: bool) -> str:
+    """Return the figures as a Markdown table, ready for docs/benchmarks.md."""
+    lines = [
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "",
+        "| what | measured | floor | | ratio | target | |",
+        "| --- | ---: | --- | ---: | ---: | --- | --- |",
+    ]
+    for figure in figures:
+        verdict = "smoke" if smoke else "met" if figure.met else "**missed**"
+        lines.append(
+            f"| {figure.name} | {figure.ms:.2f} ms | {figure.floor_name} | {figure.floor_ms:.2f} ms "
+            f"| {figure.ratio:.1f} | {figure.target} | {verdict} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
