@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
+from deriva_local.service.attach import attach
+
 from benchmarks import floors
 from benchmarks.measure import Figure, median_ms
-from deriva_local.service.attach import attach
 from deriva_local.service.messages import Client, Request
 
 OWNER = Client.owner("bench")
