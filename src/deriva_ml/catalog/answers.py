@@ -1,0 +1,59 @@
+"""What a server's refusal means to the caller: one sentence and one class for each status.
+
+A law: values in, values out.
+"""
+
+from __future__ import annotations
+
+from deriva_ml.catalog.port import Request, Response
+from deriva_ml.errors import (
+    DerivaMLAuthenticationError,
+    DerivaMLCatalogError,
+    DerivaMLConflictError,
+    DerivaMLException,
+    DerivaMLServerError,
+)
+
+REFUSED_UNDONE = frozenset({429, 503})
+"""The server did nothing and asks to come again: any request may be repeated."""
+DOUBTFUL = frozenset({500, 502, 504})
+"""The server may have done it: only requests that change nothing are repeated."""
+
+
+def may_repeat(method: str, status: int) -> bool:
+    """Return whether a request that was answered so may be sent again without doing anything twice."""
+    return status in REFUSED_UNDONE or (status in DOUBTFUL and method in {"GET", "HEAD"})
+
+
+def refusal(host: str, request: Request, response: Response) -> DerivaMLException:
+    """Return the error that says what a response of 400 or above means."""
+    detail = _detail(response)
+    asked = f"{request.method} {_short(request.path)}"
+    match response.status:
+        case 401:
+            return DerivaMLAuthenticationError(
+                f"{host} does not know you (401): log in, with `deriva-globus-auth-utils login --host {host}` or the token of the server, and try again."
+            )
+        case 403:
+            return DerivaMLCatalogError(403, detail, asked, "Ask the owner of the catalog for the right to do this.")
+        case 409:
+            return DerivaMLConflictError(409, detail, asked)
+        case 412:
+            return DerivaMLConflictError(
+                412, detail, asked, "Somebody changed it meanwhile: read it again, then decide."
+            )
+        case 429 | 500 | 502 | 503 | 504:
+            return DerivaMLServerError(response.status, detail, asked, "Nothing staged is lost: try again later.")
+        case status:
+            return DerivaMLCatalogError(status, detail, asked)
+
+
+def _detail(response: Response) -> str:
+    """Return what the server said, without its standard first words."""
+    text = response.body.decode("utf-8", "replace").strip()
+    _, mark, detail = text.partition("Detail: ")
+    return (detail if mark else text)[:2000] or "no reason given"
+
+
+def _short(path: str) -> str:
+    return path if len(path) <= 200 else path[:200] + "…"

@@ -1,0 +1,118 @@
+"""The road to the catalog in a folder: the same requests as over the wire, answered in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from deriva_local.service.attach import attach
+
+from deriva_local.service import messages
+from deriva_local.store.place import refuse_network
+from deriva_ml.catalog.port import Request, Response
+from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError
+from deriva_ml.files import BLOCK, replacing
+
+Body: TypeAlias = bytes | messages.FileSlice | Iterable[bytes]
+
+EMBEDDED = "embedded"
+"""What the embedded catalog is called where a host is called for."""
+
+
+def refuse_network_folder(folder: Path, refuse: Callable[[Path], None] = refuse_network) -> None:
+    """Refuse a folder on a network file system: locks and syncs there do not keep what SQLite needs.
+
+    Raises:
+        DerivaMLConfigurationError: it is on one; the message says the way out.
+    """
+    try:
+        refuse(folder)
+    except OSError as error:
+        raise DerivaMLConfigurationError(
+            f"{error} Choose a folder on a local disk with DERIVA_ML_HOME or DerivaML(working_dir=…)."
+        ) from error
+
+
+class EmbeddedPort:
+    """A :class:`~deriva_ml.catalog.port.Port` to the store in a folder, made if need be.
+
+    Raises:
+        DerivaMLReadOnlyError: the folder cannot be written.
+        DerivaMLConfigurationError: the folder cannot hold a store.
+    """
+
+    host = EMBEDDED
+    links_files = True
+
+    def __init__(self, store_folder: Path) -> None:
+        refuse_network_folder(store_folder)
+        try:
+            store_folder.mkdir(parents=True, exist_ok=True)
+            self.service = attach(store_folder)
+        except PermissionError as error:
+            raise DerivaMLReadOnlyError(
+                f"{store_folder} cannot be written: {error.strerror}. Choose another place with DERIVA_ML_HOME."
+            ) from error
+        except OSError as error:
+            raise DerivaMLConfigurationError(f"The catalog in {store_folder} cannot be opened: {error}") from error
+
+    def send(self, request: Request) -> Response:
+        """Answer one request."""
+        answer = self._handle(request)
+        return Response(answer.status, _lower(answer), _whole(answer.body))
+
+    def fetch(self, request: Request, target: Path) -> Response:
+        """Answer a GET and write the body of a 200 into ``target``."""
+        answer = self._handle(request)
+        if answer.status != 200:
+            return Response(answer.status, _lower(answer), _whole(answer.body))
+        with replacing(target) as file:
+            _copy(answer.body, file)
+        return Response(200, _lower(answer), b"")
+
+    def _handle(self, request: Request) -> messages.Response:
+        body = _body(request)
+        headers = dict(request.headers)
+        if isinstance(body, bytes):
+            headers.setdefault("content-length", str(len(body)))
+        return self.service.handle(messages.Request(request.method, request.path, headers, body, self.service.owner))
+
+    def close(self) -> None:
+        """Let go of the store's files."""
+        self.service.close()
+
+
+def _body(request: Request) -> bytes | Path:
+    """Return what the service reads: a whole file by its path, which it may link, a part of one by its bytes."""
+    if isinstance(request.body, bytes) or request.length is None:
+        return request.body
+    with request.body.open("rb") as file:
+        file.seek(request.offset)
+        return file.read(request.length)
+
+
+def _lower(answer: messages.Response) -> dict[str, str]:
+    return {name.lower(): value for name, value in answer.headers.items()}
+
+
+def _whole(body: Body) -> bytes:
+    if isinstance(body, bytes):
+        return body
+    if not isinstance(body, messages.FileSlice):
+        return b"".join(body)
+    with body.path.open("rb") as file:
+        file.seek(body.offset)
+        return file.read(body.length)
+
+
+def _copy(body: Body, target: BinaryIO) -> None:
+    if not isinstance(body, messages.FileSlice):
+        target.write(_whole(body))
+        return
+    with body.path.open("rb") as file:
+        file.seek(body.offset)
+        left = body.length
+        while left and (block := file.read(min(BLOCK, left))):
+            target.write(block)
+            left -= len(block)

@@ -1,0 +1,1 @@
+"""Names that guides import from ``deriva_ml.core``."""

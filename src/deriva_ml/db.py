@@ -1,0 +1,148 @@
+"""SQLite opened one way: durable on commit, upgraded under a lock, safe with threads and forks.
+
+Only this file and :mod:`deriva_ml.files` know how bytes become durable.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import apsw
+
+from deriva_ml.errors import DerivaMLBusyError, DerivaMLConfigurationError, DerivaMLReadOnlyError
+from deriva_ml.files import fsync_folder, locked
+
+BUSY_MILLISECONDS = 30_000
+_INHERITED: list[apsw.Connection] = []
+"""Connections of a parent process: closing them in the child could disturb the parent's files."""
+
+
+def open_database(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
+    """Open the database ``path``, made and brought up to date if need be.
+
+    ``schema_steps[n]`` is the SQL that leads from version n to n + 1; steps are only ever added at the end.
+
+    Raises:
+        DerivaMLReadOnlyError: the file or its folder cannot be written.
+        DerivaMLConfigurationError: the file is no database, or a newer deriva-ml has written it.
+    """
+    try:
+        with locked(path.with_name(path.name + ".lock")):
+            return _open_locked(path, schema_steps)
+    except (PermissionError, apsw.ReadOnlyError, apsw.CantOpenError) as error:
+        raise DerivaMLReadOnlyError(
+            f"{path} cannot be written: {error}. Make its folder writable, or choose another with DERIVA_ML_HOME."
+        ) from error
+    except apsw.NotADBError as error:
+        raise DerivaMLConfigurationError(
+            f"{path} is not a database of deriva-ml: move it away, and it is made anew."
+        ) from error
+
+
+def _open_locked(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
+    new = not path.exists()
+    connection = apsw.Connection(str(path))
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "fullfsync=ON",
+        "checkpoint_fullfsync=ON",
+        "foreign_keys=ON",
+    ):
+        connection.pragma(*pragma.split("="))
+    _upgrade(connection, path, schema_steps)
+    if new:
+        fsync_folder(path.parent)
+    return connection
+
+
+def _upgrade(connection: apsw.Connection, path: Path, schema_steps: Sequence[str]) -> None:
+    version = int(connection.pragma("user_version"))
+    if version > len(schema_steps):
+        connection.close()
+        raise DerivaMLConfigurationError(
+            f"{path} was written by a newer deriva-ml (version {version} of the file): upgrade this one."
+        )
+    if version == len(schema_steps):
+        return
+    with transaction(connection):
+        for step in schema_steps[version:]:
+            connection.execute(step)
+        connection.pragma("user_version", len(schema_steps))
+
+
+@contextmanager
+def transaction(connection: apsw.Connection) -> Iterator[apsw.Connection]:
+    """Hold the write lock of the database; commit when the block ends well, roll back if not.
+
+    Raises:
+        DerivaMLBusyError: another process held the lock for too long.
+        DerivaMLReadOnlyError: the file cannot be written, or its disk is full.
+    """
+    with _said_clearly(connection):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def _said_clearly(connection: apsw.Connection) -> Iterator[None]:
+    """Translate what SQLite says about the disk and about other writers."""
+    try:
+        yield
+    except apsw.BusyError as error:
+        seconds = BUSY_MILLISECONDS // 1000
+        raise DerivaMLBusyError(
+            f"Another process has been writing to {connection.filename} for {seconds} seconds: try again."
+        ) from error
+    except apsw.FullError as error:
+        raise DerivaMLReadOnlyError(
+            f"The disk that holds {connection.filename} is full: make room and try again. Nothing is lost."
+        ) from error
+    except apsw.ReadOnlyError as error:
+        raise DerivaMLReadOnlyError(f"{connection.filename} cannot be written: {error}.") from error
+
+
+class LocalDatabase:
+    """One database file, with a connection for each thread, and new ones in a forked child."""
+
+    def __init__(self, path: Path, schema_steps: Sequence[str]) -> None:
+        self.path = path
+        self._steps = tuple(schema_steps)
+        self._held = threading.local()
+
+    def connection(self) -> apsw.Connection:
+        """Return this thread's connection, opened on first use."""
+        held: tuple[int, apsw.Connection] | None = getattr(self._held, "value", None)
+        if held is not None and held[0] == os.getpid():
+            return held[1]
+        if held is not None:
+            _INHERITED.append(held[1])
+        connection = open_database(self.path, self._steps)
+        self._held.value = (os.getpid(), connection)
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[apsw.Connection]:
+        """Hold the write lock; commit when the block ends well, roll back if not."""
+        with transaction(self.connection()) as connection:
+            yield connection
+
+    def close(self) -> None:
+        """Close this thread's connection; the next use opens it again."""
+        held: tuple[int, apsw.Connection] | None = getattr(self._held, "value", None)
+        if held is not None and held[0] == os.getpid():
+            held[1].close()
+        elif held is not None:
+            _INHERITED.append(held[1])
+        self._held.value = None

@@ -1,0 +1,139 @@
+"""Files that are whole or absent: temp, write, sync, rename, sync the folder.
+
+Only this file and :mod:`deriva_ml.db` know how bytes become durable.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+BLOCK = 1024 * 1024
+PARALLEL_ABOVE = 4 * BLOCK
+_NOT_LINKABLE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a file's bytes are: both checksums in hexadecimal, and how many bytes."""
+
+    md5: str
+    sha256: str
+    length: int
+
+
+def sync(descriptor: int) -> None:
+    """Bring the written bytes of an open file to the disk itself (macOS needs a stronger word than fsync)."""
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is None:
+        os.fsync(descriptor)
+        return
+    try:
+        fcntl.fcntl(descriptor, full)
+    except OSError as error:  # a disk that does not know the stronger word
+        if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:
+            raise
+        os.fsync(descriptor)
+
+
+def fsync_folder(path: Path) -> None:
+    """Make the names in the folder ``path`` durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of ``path``, whole and durable, when the block ends well, and vanishes if not."""
+    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("xb") as file:
+            yield file
+            file.flush()
+            sync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write ``content`` to ``path``: afterwards the file is old or new, never in between, and durable."""
+    with replacing(path) as file:
+        file.write(content)
+
+
+def hash_file(path: Path) -> Digest:
+    """Return the digest of the file ``path``, read once."""
+    with path.open("rb") as source:
+        return _read_hashed(source, lambda block: None)
+
+
+def copy_hashed(source: Path, target: Path) -> Digest:
+    """Copy ``source`` to ``target``, whole and durable, and return its digest: one pass over the bytes."""
+    with source.open("rb") as reader, replacing(target) as writer:
+        return _read_hashed(reader, writer.write)
+
+
+def _read_hashed(source: BinaryIO, use: Callable[[bytes], object]) -> Digest:
+    """Read ``source`` to its end; hash each block, and hand it to ``use``."""
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    if os.fstat(source.fileno()).st_size > PARALLEL_ABOVE:
+        return _read_hashed_beside(source, use, md5, sha256)
+    length = 0
+    while block := source.read(BLOCK):
+        use(block)
+        md5.update(block)
+        sha256.update(block)
+        length += len(block)
+    return Digest(md5.hexdigest(), sha256.hexdigest(), length)
+
+
+def _read_hashed_beside(
+    source: BinaryIO, use: Callable[[bytes], object], md5: hashlib._Hash, sha256: hashlib._Hash
+) -> Digest:
+    """As above with a second thread: hashing lets go of the interpreter, so the checksums run side by side."""
+    length = 0
+    with ThreadPoolExecutor(1) as beside:
+        while block := source.read(BLOCK):
+            hashing = beside.submit(md5.update, block)
+            sha256.update(block)
+            use(block)
+            length += len(block)
+            hashing.result()
+    return Digest(md5.hexdigest(), sha256.hexdigest(), length)
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give the whole file ``source`` a second name ``target``; copy it, durably, where the disk cannot link."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NOT_LINKABLE:
+            raise
+        with source.open("rb") as reader, replacing(target) as writer:
+            shutil.copyfileobj(reader, writer, BLOCK)
+        return
+    fsync_folder(target.parent)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the exclusive lock of the small file ``path``, made if need be; other processes wait for it."""
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,42 @@
+"""Where state lives, and which environment variable counts: ``DERIVA_ML_HOME``.
+
+The home holds the embedded catalog and one workspace per catalog, embedded or remote::
+
+    <home>/catalog/                        the embedded store
+    <home>/workspaces/<host>__<catalog>/   store.sqlite, executions/<RID>/, cache/
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+HOME_VARIABLE = "DERIVA_ML_HOME"
+HOME_NAME = ".deriva-ml"
+
+
+def find_home(working_dir: str | Path | None = None) -> Path:
+    """Return the folder that holds the state: the argument, ``DERIVA_ML_HOME``, the nearest ``.deriva-ml``, the user's.
+
+    The nearest one is looked for in the current folder and those above it. Nothing is created.
+    """
+    if working_dir is not None:
+        return Path(working_dir).expanduser().absolute()
+    if named := os.environ.get(HOME_VARIABLE):
+        return Path(named).expanduser().absolute()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / HOME_NAME).is_dir():
+            return folder / HOME_NAME
+    return Path.home() / HOME_NAME
+
+
+def store_folder(home: Path) -> Path:
+    """Return the folder of the embedded store of ``home``."""
+    return home / "catalog"
+
+
+def workspace_folder(home: Path, host: str, catalog_id: str) -> Path:
+    """Return the folder of the workspace that belongs to one catalog; letters that a path should not have become ``_``."""
+    return home / "workspaces" / re.sub(r"[^A-Za-z0-9._-]", "_", f"{host}__{catalog_id}").lstrip(".")
