@@ -164,7 +164,8 @@ def _single(number: float | str) -> float | str:
         packed = struct.pack("f", number)
     except OverflowError:
         raise ValueError(f"{number} is out of range for a float of 4 bytes.") from None
-    candidates = (float(f"{number:.{digits}g}") for digits in range(6, 10))
+    (exact,) = struct.unpack("f", packed)
+    candidates = (float(f"{exact:.{digits}g}") for digits in range(6, 10))
     return next(each for each in candidates if struct.pack("f", each) == packed)
 
 
@@ -190,7 +191,7 @@ def _finite(value: float) -> float | str:
 
 
 def _float_to_json(stored: float | str | None) -> Json:
-    if stored is None or isinstance(stored, str):
+    if stored is None or isinstance(stored, str | int):
         return stored
     if math.isinf(stored):
         return float_text(stored)
