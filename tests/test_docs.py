@@ -72,7 +72,9 @@ def section(text: str, command: str) -> str:
 def test_every_command_has_help_that_fits_a_screen() -> None:
     for name, (module, summary) in COMMANDS.items():
         command: click.Command = importlib.import_module(module).command
-        text = command.get_help(click.Context(command, info_name=name, parent=click.Context(group, info_name="deriva-ml")))
+        text = command.get_help(
+            click.Context(command, info_name=name, parent=click.Context(group, info_name="deriva-ml"))
+        )
         assert len(text.splitlines()) <= 30, name
         assert summary.endswith("."), name
 
