@@ -62,7 +62,8 @@ class DatasetVersion:
         match = _LABEL.fullmatch(value.strip()) if isinstance(value, str) else None
         if match is None:
             raise DerivaMLValidationError(f"{value!r} is not a version of a dataset: give one like 1.2.0.")
-        return cls(*(int(part or 0) for part in match.groups()[:3]), dev=int(match[4]) if match[4] else None)
+        major, minor, patch = (int(part or 0) for part in match.groups()[:3])
+        return cls(major, minor, patch, int(match[4]) if match[4] else None)
 
     @classmethod
     def parse_parts(cls, parts: dict[str, Any]) -> DatasetVersion:
