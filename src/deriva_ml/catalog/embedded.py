@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -11,13 +12,18 @@ from deriva_local.service.attach import attach
 from deriva_local.service import messages
 from deriva_local.store.place import refuse_network
 from deriva_ml.catalog.port import Request, Response
+from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError
-from deriva_ml.files import BLOCK, replacing
+from deriva_ml.files import BLOCK, locked, replacing
+from deriva_ml.schema.install import install, is_installed
+from deriva_ml.settings import store_folder
 
 Body: TypeAlias = bytes | messages.FileSlice | Iterable[bytes]
 
 EMBEDDED = "embedded"
 """What the embedded catalog is called where a host is called for."""
+FIRST_CATALOG = "1"
+"""The id of the catalog that is made on first use."""
 
 
 def refuse_network_folder(folder: Path, refuse: Callable[[Path], None] = refuse_network) -> None:
@@ -32,6 +38,36 @@ def refuse_network_folder(folder: Path, refuse: Callable[[Path], None] = refuse_
         raise DerivaMLConfigurationError(
             f"{error} Choose a folder on a local disk with DERIVA_ML_HOME or DerivaML(working_dir=…)."
         ) from error
+
+
+def open_or_create(home: Path, catalog_id: str = FIRST_CATALOG) -> tuple[EmbeddedPort, str]:
+    """Open the embedded catalog of ``home``; on first use make it, with the deriva-ml schema, once for all processes.
+
+    Raises:
+        DerivaMLConfigurationError: ``home`` cannot hold a catalog, or has no catalog ``catalog_id``.
+        DerivaMLReadOnlyError: ``home`` cannot be written.
+    """
+    port = EmbeddedPort(store_folder(home))
+    if catalog_id == FIRST_CATALOG and not _ready(port):
+        with locked(home / "create.lock"):
+            if not _ready(port):
+                _create(port)
+    return port, catalog_id
+
+
+def _ready(port: EmbeddedPort) -> bool:
+    """Return whether the catalog is there, with all that belongs into it."""
+    known = port.send(Request("GET", f"/ermrest/catalog/{FIRST_CATALOG}")).status == 200
+    return known and is_installed(Catalog(port, FIRST_CATALOG))
+
+
+def _create(port: EmbeddedPort) -> None:
+    """Make what is missing; a process that was killed here left a part of it."""
+    if port.send(Request("GET", f"/ermrest/catalog/{FIRST_CATALOG}")).status != 200:
+        document = json.dumps({"id": FIRST_CATALOG, "name": "deriva-ml"}).encode()
+        made = Request("POST", "/ermrest/catalog", {"content-type": "application/json"}, document)
+        Catalog(port, FIRST_CATALOG).send(made)
+    install(Catalog(port, FIRST_CATALOG))
 
 
 class EmbeddedPort:
