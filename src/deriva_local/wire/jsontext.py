@@ -17,14 +17,21 @@ Json: TypeAlias = Any
 _LONGEST_NUMBER = 4000
 
 
-def parse_json(text: str | bytes) -> Json:
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON.")
+
+
+_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
+
+
+def parse_json(text: str) -> Json:
     """Return the value of strict JSON; numbers with a fraction or exponent become Decimal and keep their digits.
 
     Raises:
         ValueError: not JSON, or with the NaN and Infinity that JSON does not have.
     """
     try:
-        return json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("The JSON is nested too deeply.") from None
 
@@ -70,10 +77,6 @@ def check_text(text: str) -> str:
     except UnicodeEncodeError:
         raise ValueError("Half a surrogate pair cannot be stored in text.") from None
     return text
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON.")
 
 
 def _write(value: Json, add: Any) -> None:

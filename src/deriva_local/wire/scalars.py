@@ -161,12 +161,12 @@ def _single(number: float | str) -> float | str:
     if isinstance(number, str) or math.isinf(number) or number == 0:
         return number
     try:
-        packed = struct.pack("f", number)
+        packed = struct.pack("<f", number)
     except OverflowError:
         raise ValueError(f"{number} is out of range for a float of 4 bytes.") from None
-    (exact,) = struct.unpack("f", packed)
+    (exact,) = struct.unpack("<f", packed)
     candidates = (float(f"{exact:.{digits}g}") for digits in range(6, 10))
-    return next(each for each in candidates if struct.pack("f", each) == packed)
+    return next(each for each in candidates if struct.pack("<f", each) == packed)
 
 
 def _float_codec(rounded: Callable[[Any], float | str]) -> Codec:

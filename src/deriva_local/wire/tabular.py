@@ -81,11 +81,8 @@ def _json_rows(text: str) -> list[dict[str, Any]]:
 
 
 def _stream_rows(text: str) -> list[dict[str, Any]]:
-    lines = [line for line in text.split("\n") if line and not line.isspace()]
-    try:
-        return _json_rows(f"[{','.join(lines)}]")
-    except Refusal:
-        return [_stream_row(position, line) for position, line in enumerate(lines, 1)]
+    lines = enumerate(text.split("\n"), 1)
+    return [_stream_row(position, line) for position, line in lines if line and not line.isspace()]
 
 
 def _stream_row(position: int, line: str) -> dict[str, Any]:
