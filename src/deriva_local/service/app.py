@@ -22,7 +22,7 @@ from deriva_local.store.registry import Store
 from deriva_local.url import ast
 from deriva_local.url.parse import parse
 from deriva_local.wire.errors import Refusal, not_found, unauthorized
-from deriva_local.wire.etag import matches
+from deriva_local.wire.etag import READING, refused
 
 log = logging.getLogger(__name__)
 
@@ -104,15 +104,13 @@ def _whole(request: Request) -> Request:
 def _settled(request: Request, response: Response) -> Response:
     """Apply the preconditions of a read to its answer."""
     etag = response.headers.get("ETag")
-    if request.method not in ("GET", "HEAD") or etag is None or response.status not in (200, 206):
+    if request.method not in READING or etag is None or response.status not in (200, 206):
         return response
-    seen, wanted = request.headers.get("if-none-match"), request.headers.get("if-match")
+    status = refused(request.method, request.headers, etag)
+    if status is None:
+        return response
     kept = {name: value for name, value in response.headers.items() if name in ("ETag", "Vary", "Content-Location")}
-    if wanted is not None and not matches(wanted, etag):
-        return _refused(Refusal(412, "The resource has changed: its ETag is another one.", kept))
-    if seen is not None and matches(seen, etag):
-        return Response(304, kept)
-    return response
+    return _refused(Refusal(status, "The resource is another one by now: its ETag has changed.", kept))
 
 
 def _refused(refusal: Refusal) -> Response:
