@@ -1,0 +1,56 @@
+"""This machine and this process, described: enough to say later how a run may have ended."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def this_process() -> dict[str, Any]:
+    """Return who and where this process is."""
+    return {"host": host_name(), "pid": os.getpid(), "boot": boot_id(), "oom_kills": oom_kills()}
+
+
+@functools.cache
+def host_name() -> str:
+    """Return this machine's name."""
+    return platform.node() or "localhost"
+
+
+@functools.cache
+def boot_id() -> str:
+    """Return what changes with every start of this machine; empty where that cannot be told."""
+    linux = Path("/proc/sys/kernel/random/boot_id")
+    if linux.exists():
+        return linux.read_text().strip()
+    if sys.platform != "darwin":
+        return ""
+    asked = subprocess.run(["sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, text=True, check=False)
+    return asked.stdout.strip()
+
+
+def oom_kills() -> int | None:
+    """Return how many processes the kernel has killed for want of memory since it started; None where it does not say."""
+    try:
+        text = Path("/proc/vmstat").read_text()
+    except OSError:
+        return None
+    counts = dict(line.split() for line in text.splitlines())
+    return int(counts["oom_kill"]) if "oom_kill" in counts else None
+
+
+def likely_cause(owner: Mapping[str, Any]) -> str:
+    """Return what is known of why the process described by ``owner`` is gone."""
+    before, here = owner.get("boot"), boot_id()
+    if before and here and before != here:
+        return "the machine was restarted"
+    kills, earlier = oom_kills(), owner.get("oom_kills")
+    if kills is not None and isinstance(earlier, int) and kills > earlier:
+        return f"ended without closing; the kernel killed {kills - earlier} process(es) for want of memory meanwhile"
+    return "ended without closing"

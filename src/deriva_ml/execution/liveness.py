@@ -1,0 +1,125 @@
+"""Locks that tell a living process from a dead one: free the instant the holder dies, however it dies.
+
+A POSIX record lock on a small file of its own: it needs no heartbeat, a forked worker does not inherit it, and a
+suspended laptop still holds it. The file's text says who holds it and since when; that is description, the lock decides.
+Closing any descriptor of a locked file lets go of the lock, so no other code may open these files.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.clock import iso, now
+from deriva_ml.environment.host import this_process
+from deriva_ml.errors import DerivaMLBusyError, DerivaMLReadOnlyError
+
+_GUARD = threading.Lock()
+_HELD: dict[str, Lock] = {}
+"""The locks that this process holds, by file."""
+
+
+def _forget_parent() -> None:
+    """In a forked child: the locks are the parent's, and no thread of the parent holds the guard here."""
+    global _GUARD
+    _GUARD = threading.Lock()
+    _HELD.clear()
+
+
+os.register_at_fork(after_in_child=_forget_parent)
+
+
+class Lock:
+    """A held lock. ``release`` in the process that took it; elsewhere it does nothing."""
+
+    def __init__(self, path: Path, descriptor: int, about: Mapping[str, Any]) -> None:
+        self.path = path
+        self.about = dict(about)
+        self._descriptor = descriptor
+        self._process = os.getpid()
+
+    @property
+    def held(self) -> bool:
+        """Return whether this process holds it now."""
+        return self._process == os.getpid() and _HELD.get(str(self.path)) is self
+
+    def release(self) -> None:
+        """Let go."""
+        with _GUARD:
+            if not self.held:
+                return
+            del _HELD[str(self.path)]
+            os.close(self._descriptor)
+
+
+def take(path: Path, what: str) -> Lock:
+    """Take the lock of the file ``path``, made if need be; ``what`` says what for.
+
+    Raises:
+        DerivaMLBusyError: somebody holds it; the message says who and since when.
+        DerivaMLReadOnlyError: the folder cannot be written.
+    """
+    with _GUARD:
+        mine = _HELD.get(str(path))
+        if mine is not None:
+            raise DerivaMLBusyError(_sentence(what, mine.about))
+        descriptor = _open(path)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            about = _read(descriptor)
+            os.close(descriptor)
+            raise DerivaMLBusyError(_sentence(what, about)) from None
+        about = {"what": what, "since": iso(now()), **this_process()}
+        _write(descriptor, about)
+        lock = Lock(path, descriptor, about)
+        _HELD[str(path)] = lock
+        return lock
+
+
+@contextmanager
+def holding(path: Path, what: str) -> Iterator[Lock]:
+    """Hold the lock of ``path`` for a block; raises as :func:`take` does."""
+    lock = take(path, what)
+    try:
+        yield lock
+    finally:
+        lock.release()
+
+
+def held_here(path: Path) -> bool:
+    """Return whether this very process holds the lock."""
+    return str(path) in _HELD
+
+
+def _open(path: Path) -> int:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except PermissionError as error:
+        raise DerivaMLReadOnlyError(f"{path.parent} cannot be written: {error}.") from error
+
+
+def _write(descriptor: int, about: Mapping[str, Any]) -> None:
+    text = json.dumps(dict(about)).encode()
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text, 0)
+
+
+def _read(descriptor: int) -> dict[str, Any]:
+    try:
+        found = json.loads(os.pread(descriptor, 4096, 0))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _sentence(what: str, about: Mapping[str, Any]) -> str:
+    who = f"process {about.get('pid', '?')} on {about.get('host', 'this machine')}"
+    return f"{what}: {who} has been at it ({about.get('what', 'busy')}) since {about.get('since', 'a moment ago')}. Wait for it to end, then try again."

@@ -1,0 +1,139 @@
+"""The assets that a run has registered, as values and as the document ``asset-manifest.json``.
+
+Floor 1, a law: values in, values out. The store is the authority; the document is its readable copy, from which
+the entries can be rebuilt where the store is gone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from deriva_ml.errors import DerivaMLIntegrityError
+
+FORMAT = 1
+ALWAYS_UP_TO = 100
+
+
+class Mode(StrEnum):
+    """How a file came into staging."""
+
+    NEW = "new"
+    LINK = "link"
+    COPY = "copy"
+
+
+class EntryState(StrEnum):
+    """How far an asset is on its way into the catalog."""
+
+    PENDING = "pending"
+    SEALED = "sealed"
+    UPLOADED = "uploaded"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One registered asset. ``staged`` and ``sealed`` are relative to the execution's folder."""
+
+    key: str
+    schema: str
+    table: str
+    file_name: str
+    mode: Mode
+    staged: str
+    source: str | None = None
+    asset_types: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    description: str = ""
+    state: EntryState = EntryState.PENDING
+    source_stamp: str | None = None
+    sealed: str | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    length: int | None = None
+    rid: str | None = None
+    url: str | None = None
+    reused: bool = False
+    uploaded_at: str | None = None
+    id: int = 0
+
+    @property
+    def label(self) -> str:
+        """Return the entry as a message names it."""
+        return f"{self.table}/{self.file_name}"
+
+
+def due(count: int, written_at: int) -> bool:
+    """Return whether the document is to be written again: ``count`` entries now, ``written_at`` when it was written.
+
+    Each time up to a hundred entries, then whenever the number has doubled: so registering is never quadratic.
+    """
+    return count <= ALWAYS_UP_TO or count >= 2 * written_at
+
+
+def document(execution_rid: str, entries: Iterable[Entry]) -> bytes:
+    """Return the text of ``asset-manifest.json``."""
+    content = {
+        "format": FORMAT,
+        "execution_rid": execution_rid,
+        "assets": {entry.key: _described(entry) for entry in entries},
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False, default=str).encode()
+
+
+def _described(entry: Entry) -> dict[str, Any]:
+    return {
+        "asset_table": entry.table,
+        "schema": entry.schema,
+        "file_name": entry.file_name,
+        "mode": entry.mode.value,
+        "staged": entry.staged,
+        "source": entry.source,
+        "source_stamp": entry.source_stamp,
+        "asset_types": list(entry.asset_types),
+        "metadata": dict(entry.metadata),
+        "description": entry.description,
+        "status": entry.state.value,
+        "sealed": entry.sealed,
+        "md5": entry.md5,
+        "sha256": entry.sha256,
+        "length": entry.length,
+        "rid": entry.rid,
+        "url": entry.url,
+        "reused": entry.reused,
+        "uploaded_at": entry.uploaded_at,
+    }
+
+
+def rebuild(text: bytes) -> tuple[str, list[Entry]]:
+    """Return the execution's RID and the entries that the document ``text`` describes.
+
+    Raises:
+        DerivaMLIntegrityError: it is not such a document.
+    """
+    try:
+        content = json.loads(text)
+        return content["execution_rid"], [_entry(key, each) for key, each in content["assets"].items()]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DerivaMLIntegrityError(f"This is not an asset-manifest.json: {error}.") from error
+
+
+def _entry(key: str, each: Mapping[str, Any]) -> Entry:
+    known = {name: each.get(name) for name in ("source", "source_stamp", "sealed", "md5", "sha256", "length", "rid", "url", "uploaded_at")}
+    return Entry(
+        key=key,
+        schema=each["schema"],
+        table=each["asset_table"],
+        file_name=each.get("file_name") or key.rsplit("/", 1)[-1],
+        mode=Mode(each.get("mode", "new")),
+        staged=each.get("staged") or f"assets/{key}",
+        asset_types=tuple(each.get("asset_types") or ()),
+        metadata=dict(each.get("metadata") or {}),
+        description=each.get("description") or "",
+        state=EntryState(each.get("status", "pending")),
+        reused=bool(each.get("reused")),
+        **known,
+    )

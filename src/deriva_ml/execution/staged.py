@@ -1,0 +1,268 @@
+"""What one run has staged and not yet committed: assets, feature rows, parameters, metrics.
+
+The tables live in the workspace's store. Every method that returns has its change on the disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import apsw
+
+from deriva_ml.clock import iso, now
+from deriva_ml.errors import DerivaMLValidationError
+from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.store import ExecutionStore
+
+_COLUMNS = (
+    "key, schema, asset_table, file_name, mode, staged, source, asset_types, metadata, description, state, source_stamp, "
+    "sealed, md5, sha256, length, rid, url, reused, uploaded_at, id"
+)
+_WRITTEN = _COLUMNS.removesuffix(", id")
+_UPSERT = (
+    f"INSERT INTO entries (execution, updated_at, {_WRITTEN}) VALUES (?, ?, {', '.join('?' * len(_WRITTEN.split(', ')))}) "
+    "ON CONFLICT (execution, key) DO UPDATE SET updated_at = excluded.updated_at, "
+    f"{', '.join(f'{name} = excluded.{name}' for name in _WRITTEN.split(', ') if name != 'key')} RETURNING {_COLUMNS}"
+)
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFeature:
+    """One feature value: ``record`` by column, ``assets`` names the entry (by id) that fills an asset column."""
+
+    schema: str
+    table: str
+    feature_name: str
+    target_table: str
+    identity: str
+    record: Mapping[str, Any]
+    assets: Mapping[str, int]
+    id: int = 0
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    key, schema, table, file_name, mode, staged, source, types, metadata, description, state, *rest = row
+    stamp, sealed, md5, sha256, length, rid, url, reused, uploaded_at, number = rest
+    return Entry(
+        key, schema, table, file_name, Mode(mode), staged, source, tuple(json.loads(types)), json.loads(metadata), description,
+        EntryState(state), stamp, sealed, md5, sha256, length, rid, url, bool(reused), uploaded_at, number,
+    )  # fmt: skip
+
+
+def _values(entry: Entry) -> tuple[Any, ...]:
+    return (
+        entry.key, entry.schema, entry.table, entry.file_name, entry.mode.value, entry.staged, entry.source,
+        json.dumps(list(entry.asset_types)), json.dumps(dict(entry.metadata), default=str), entry.description,
+        entry.state.value, entry.source_stamp, entry.sealed, entry.md5, entry.sha256, entry.length, entry.rid, entry.url,
+        int(entry.reused), entry.uploaded_at,
+    )  # fmt: skip
+
+
+class Staged:
+    """What the execution ``rid`` has staged."""
+
+    def __init__(self, store: ExecutionStore, rid: str) -> None:
+        self._database = store.database
+        self.rid = rid
+
+    # --------------------------------------------------------------------------------------------------------- assets
+
+    @contextmanager
+    def writing(self) -> Iterator[apsw.Connection]:
+        """Hold the store's write lock, so that what is read inside stays true until it is written."""
+        with self._database.transaction() as connection:
+            yield connection
+
+    def write(self, connection: apsw.Connection, entry: Entry) -> Entry:
+        """Write an entry, new or changed (known by its key), inside :meth:`writing`; return it with its id."""
+        row = connection.execute(_UPSERT, (self.rid, iso(now()), *_values(entry))).fetchone()
+        return _entry(row)
+
+    def save(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Write entries, new and changed ones, in one transaction; return them with their ids."""
+        with self.writing() as connection:
+            return [self.write(connection, entry) for entry in entries]
+
+    def entries(self, *states: EntryState) -> list[Entry]:
+        """Return the entries in ``states`` (all, when none is named), in the order of registration."""
+        if not states:
+            return self._select("1")
+        return self._select(f"state IN ({', '.join('?' * len(states))})", *(state.value for state in states))
+
+    def count(self) -> int:
+        """Return how many assets are registered."""
+        row = self._database.connection().execute("SELECT count(*) FROM entries WHERE execution = ?", (self.rid,)).fetchone()
+        return int(row[0])
+
+    def entry(self, key: str) -> Entry | None:
+        """Return the entry with this key, or None when there is none."""
+        found = self._select("key = ?", key)
+        return found[0] if found else None
+
+    def from_source(self, source: str) -> list[Entry]:
+        """Return the entries that were registered from the user's file ``source``."""
+        return self._select("source = ?", source)
+
+    def at(self, staged: str) -> list[Entry]:
+        """Return the entries whose bytes are staged at ``staged``."""
+        return self._select("staged = ?", staged)
+
+    def by_id(self, numbers: Iterable[int]) -> dict[int, Entry]:
+        """Return the entries with these ids."""
+        wanted = sorted(set(numbers))
+        found: dict[int, Entry] = {}
+        for start in range(0, len(wanted), _CHUNK):
+            chunk = wanted[start : start + _CHUNK]
+            found |= {entry.id: entry for entry in self._select(f"id IN ({', '.join('?' * len(chunk))})", *chunk)}
+        return found
+
+    def _select(self, condition: str, *values: Any) -> list[Entry]:
+        sql = f"SELECT {_COLUMNS} FROM entries WHERE execution = ? AND {condition} ORDER BY id"
+        return [_entry(row) for row in self._database.connection().execute(sql, (self.rid, *values))]
+
+    # ------------------------------------------------------------------------------------------------------- features
+
+    def add_features(self, features: Sequence[StagedFeature]) -> int:
+        """Stage feature values, all or none.
+
+        Raises:
+            DerivaMLValidationError: some target has a value of this feature from this execution already; all are named.
+        """
+        moment = iso(now())
+        sql = (
+            "INSERT INTO features (execution, schema, feature_table, feature_name, target_table, identity, record, assets, "
+            "state, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?) ON CONFLICT DO NOTHING RETURNING id"
+        )
+        taken: list[str] = []
+        with self._database.transaction() as connection:
+            for each in features:
+                record, assets = json.dumps(dict(each.record), default=str), json.dumps(dict(each.assets))
+                names = (each.schema, each.table, each.feature_name, each.target_table, each.identity)
+                if not list(connection.execute(sql, (self.rid, *names, record, assets, moment))):
+                    taken.append(each.identity)
+            if taken:
+                raise DerivaMLValidationError(_taken(features[0].feature_name, taken))
+        return len(features)
+
+    def features(self, table: tuple[str, str]) -> Iterator[StagedFeature]:
+        """Yield the feature values of one table that are not yet in the catalog, in the order of staging."""
+        sql = (
+            "SELECT schema, feature_table, feature_name, target_table, identity, record, assets, id FROM features "
+            "WHERE execution = ? AND state = 'pending' AND schema = ? AND feature_table = ? AND id > ? ORDER BY id LIMIT ?"
+        )
+        last = 0
+        while True:
+            rows = list(self._database.connection().execute(sql, (self.rid, *table, last, _CHUNK)))
+            for row in rows:
+                yield StagedFeature(*row[:5], json.loads(row[5]), json.loads(row[6]), row[7])
+            if len(rows) < _CHUNK:
+                return
+            last = rows[-1][-1]
+
+    def feature_tables(self, state: str = "pending") -> dict[tuple[str, str], int]:
+        """Return how many feature values of each table are in ``state``."""
+        sql = "SELECT schema, feature_table, count(*) FROM features WHERE execution = ? AND state = ? GROUP BY 1, 2 ORDER BY 1, 2"
+        return {(schema, table): count for schema, table, count in self._database.connection().execute(sql, (self.rid, state))}
+
+    # ------------------------------------------------------------------------------------------ parameters and metrics
+
+    def set_parameters(self, values: Mapping[str, Any]) -> None:
+        """Write parameters, all or none.
+
+        Raises:
+            DerivaMLValidationError: one has another value already; a run has one value of each.
+        """
+        moment = iso(now())
+        with self._database.transaction() as connection:
+            known = dict(connection.execute("SELECT name, value FROM parameters WHERE execution = ?", (self.rid,)).fetchall())
+            texts = {name: json.dumps(value, sort_keys=True, default=str) for name, value in values.items()}
+            changed = [f"{name} = {known[name]} (now {text})" for name, text in texts.items() if known.get(name, text) != text]
+            if changed:
+                raise DerivaMLValidationError(f"A run has one value of each parameter, and has these already: {'; '.join(changed)}.")
+            connection.executemany(
+                "INSERT INTO parameters (execution, name, value, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                [(self.rid, name, text, moment) for name, text in texts.items()],
+            )
+
+    def parameters(self, *, pending: bool = False) -> dict[str, Any]:
+        """Return the parameters; with ``pending`` those only that no committed file holds yet."""
+        only = " AND entry IS NULL" if pending else ""
+        sql = f"SELECT name, value FROM parameters WHERE execution = ?{only} ORDER BY at, name"
+        return {name: json.loads(value) for name, value in self._database.connection().execute(sql, (self.rid,))}
+
+    def add_metrics(self, step: Any, record: Mapping[str, Any]) -> None:
+        """Write one line of metrics."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT INTO metrics (execution, step, record, at) VALUES (?, ?, ?, ?)",
+                (self.rid, None if step is None else json.dumps(step), json.dumps(dict(record), default=str), iso(now())),
+            )
+
+    def metrics(self, *, pending: bool = False) -> list[dict[str, Any]]:
+        """Return the lines of metrics, oldest first; with ``pending`` those only that no committed file holds yet."""
+        only = " AND entry IS NULL" if pending else ""
+        sql = f"SELECT record FROM metrics WHERE execution = ?{only} ORDER BY id"
+        return [json.loads(record) for (record,) in self._database.connection().execute(sql, (self.rid,))]
+
+    def hold_logged(self, connection: apsw.Connection, kind: str, entry: Entry) -> Entry:
+        """Write the entry of the file that holds what was logged so far (``kind``: parameters or metrics), and mark that."""
+        saved = self.write(connection, entry)
+        connection.execute(f"UPDATE {kind} SET entry = ? WHERE execution = ? AND entry IS NULL", (entry.key, self.rid))
+        return saved
+
+    # --------------------------------------------------------------------------------------------------------- commit
+
+    def mark_committed(self, entries: Iterable[Entry], features_up_to: int) -> None:
+        """Mark the entries, and the feature values up to an id, as being in the catalog."""
+        moment = iso(now())
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "UPDATE entries SET state = 'uploaded', uploaded_at = ?, updated_at = ? WHERE id = ?",
+                [(moment, moment, entry.id) for entry in entries],
+            )
+            connection.execute(
+                "UPDATE features SET state = 'uploaded' WHERE execution = ? AND id <= ?", (self.rid, features_up_to)
+            )
+
+    def newest_feature(self) -> int:
+        """Return the id of the feature value staged last; 0 when there is none."""
+        row = self._database.connection().execute("SELECT max(id) FROM features WHERE execution = ?", (self.rid,)).fetchone()
+        return int(row[0] or 0)
+
+    def has_pending(self) -> bool:
+        """Return whether anything is staged that the catalog does not have."""
+        sql = " UNION ALL ".join(
+            f"SELECT 1 FROM {table} WHERE execution = ?1 AND {condition}"
+            for table, condition in (
+                ("entries", "state != 'uploaded'"),
+                ("features", "state = 'pending'"),
+                ("parameters", "entry IS NULL"),
+                ("metrics", "entry IS NULL"),
+            )
+        )
+        return self._database.connection().execute(f"{sql} LIMIT 1", (self.rid,)).fetchone() is not None
+
+    # ------------------------------------------------------------------------------------------------------ downloads
+
+    def add_download(self, rid: str, schema: str, table: str, path: str) -> None:
+        """Remember where an input asset was put."""
+        with self._database.transaction() as connection:
+            connection.execute("INSERT OR REPLACE INTO downloads VALUES (?, ?, ?, ?, ?)", (self.rid, rid, schema, table, path))
+
+    def downloads(self) -> list[tuple[str, str, str, str]]:
+        """Return the input assets: RID, schema, table, path."""
+        sql = "SELECT rid, schema, asset_table, path FROM downloads WHERE execution = ? ORDER BY rowid"
+        return list(self._database.connection().execute(sql, (self.rid,)))
+
+
+def _taken(feature: str, identities: Sequence[str]) -> str:
+    shown = ", ".join(identities[:20]) + (" …" if len(identities) > 20 else "")
+    return (
+        f"{len(identities)} target{'s have' if len(identities) > 1 else ' has'} a value of feature {feature!r} from this execution "
+        f"already: {shown}. One execution gives a target one value; nothing was staged."
+    )

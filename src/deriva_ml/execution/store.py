@@ -1,0 +1,244 @@
+"""The workspace's one durable authority: which executions there are, what state they are in, how far their commits got.
+
+What a run has staged (assets, features, metrics, parameters) is in :mod:`deriva_ml.execution.staged`, in the same file.
+Every method that returns has its change on the disk.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from deriva_ml.clock import iso, now
+from deriva_ml.db import LocalDatabase
+from deriva_ml.errors import DerivaMLStateInconsistency, InvalidTransitionError
+from deriva_ml.execution.states import Event, ExecutionStatus, allowed, follow
+
+SCHEMA_STEPS = (
+    """
+    CREATE TABLE executions (
+        rid TEXT PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, workflow_rid TEXT, description TEXT NOT NULL,
+        config TEXT NOT NULL, status TEXT NOT NULL, catalog_status TEXT, detail TEXT, error TEXT, mode TEXT NOT NULL,
+        owner TEXT NOT NULL DEFAULT '{}', created_at TEXT NOT NULL, last_activity TEXT NOT NULL,
+        start_time TEXT, stop_time TEXT, duration REAL, download_duration REAL, upload_duration REAL
+    ) STRICT;
+    CREATE INDEX executions_by_status ON executions (status);
+    CREATE TABLE events (
+        id INTEGER PRIMARY KEY, execution TEXT NOT NULL REFERENCES executions (rid) ON DELETE CASCADE,
+        event TEXT, was TEXT NOT NULL, became TEXT NOT NULL, detail TEXT, at TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX events_by_execution ON events (execution, id);
+    CREATE TABLE entries (
+        id INTEGER PRIMARY KEY, execution TEXT NOT NULL REFERENCES executions (rid) ON DELETE CASCADE,
+        key TEXT NOT NULL, schema TEXT NOT NULL, asset_table TEXT NOT NULL, file_name TEXT NOT NULL, mode TEXT NOT NULL,
+        staged TEXT NOT NULL, source TEXT, source_stamp TEXT, asset_types TEXT NOT NULL, metadata TEXT NOT NULL,
+        description TEXT NOT NULL, state TEXT NOT NULL, sealed TEXT, md5 TEXT, sha256 TEXT, length INTEGER, rid TEXT,
+        url TEXT, reused INTEGER NOT NULL DEFAULT 0, uploaded_at TEXT, updated_at TEXT NOT NULL,
+        UNIQUE (execution, key)
+    ) STRICT;
+    CREATE INDEX entries_by_state ON entries (execution, state);
+    CREATE INDEX entries_by_source ON entries (execution, source);
+    CREATE INDEX entries_by_staged ON entries (execution, staged);
+    CREATE TABLE features (
+        id INTEGER PRIMARY KEY, execution TEXT NOT NULL REFERENCES executions (rid) ON DELETE CASCADE,
+        schema TEXT NOT NULL, feature_table TEXT NOT NULL, feature_name TEXT NOT NULL, target_table TEXT NOT NULL,
+        identity TEXT NOT NULL, record TEXT NOT NULL, assets TEXT NOT NULL, state TEXT NOT NULL, at TEXT NOT NULL,
+        UNIQUE (execution, schema, feature_table, identity)
+    ) STRICT;
+    CREATE INDEX features_by_state ON features (execution, state);
+    CREATE TABLE parameters (
+        execution TEXT NOT NULL REFERENCES executions (rid) ON DELETE CASCADE,
+        name TEXT NOT NULL, value TEXT NOT NULL, entry TEXT, at TEXT NOT NULL, PRIMARY KEY (execution, name)
+    ) STRICT;
+    CREATE TABLE metrics (
+        id INTEGER PRIMARY KEY, execution TEXT NOT NULL REFERENCES executions (rid) ON DELETE CASCADE,
+        step TEXT, record TEXT NOT NULL, entry TEXT, at TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX metrics_by_execution ON metrics (execution, entry);
+    CREATE TABLE downloads (
+        execution TEXT NOT NULL REFERENCES executions (rid) ON DELETE CASCADE,
+        rid TEXT NOT NULL, schema TEXT NOT NULL, asset_table TEXT NOT NULL, path TEXT NOT NULL,
+        PRIMARY KEY (execution, rid, path)
+    ) STRICT;
+    CREATE TABLE journal (
+        id INTEGER PRIMARY KEY, execution TEXT NOT NULL REFERENCES executions (rid) ON DELETE CASCADE,
+        step TEXT NOT NULL, detail TEXT NOT NULL, at TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX journal_by_execution ON journal (execution, id);
+    """,
+)
+
+_COLUMNS = (
+    "rid, uuid, workflow_rid, description, config, status, catalog_status, detail, error, mode, owner, created_at, "
+    "last_activity, start_time, stop_time, duration, download_duration, upload_duration"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """One execution as the store knows it. ``catalog_status`` is what the catalog was last known to say."""
+
+    rid: str
+    uuid: str
+    workflow_rid: str | None
+    description: str
+    config: Mapping[str, Any]
+    status: ExecutionStatus
+    catalog_status: ExecutionStatus | None
+    detail: str | None
+    error: str | None
+    mode: str
+    owner: Mapping[str, Any]
+    created_at: str
+    last_activity: str
+    start_time: str | None
+    stop_time: str | None
+    duration: float | None
+    download_duration: float | None
+    upload_duration: float | None
+
+
+def _registered(row: Sequence[Any]) -> Registered:
+    values = list(row)
+    values[4], values[10] = json.loads(values[4]), json.loads(values[10])
+    values[5] = ExecutionStatus(values[5])
+    values[6] = ExecutionStatus(values[6]) if values[6] else None
+    return Registered(*values)
+
+
+class ExecutionStore:
+    """The store of one workspace; safe between threads and after a fork."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.workspace = workspace
+        workspace.mkdir(parents=True, exist_ok=True)
+        self.database = LocalDatabase(workspace / "store.sqlite", SCHEMA_STEPS)
+
+    def folder(self, rid: str) -> Path:
+        """Return the folder of the execution ``rid``."""
+        return self.workspace / "executions" / rid
+
+    def register(self, execution: Registered) -> None:
+        """Journal an execution whose RID is leased, before its row goes to the catalog."""
+        values = [
+            json.dumps(dict(value), default=str) if isinstance(value, Mapping) else value
+            for value in (getattr(execution, name) for name in Registered.__slots__)
+        ]
+        with self.database.transaction() as connection:
+            connection.execute(f"INSERT INTO executions ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+
+    def get(self, rid: str) -> Registered | None:
+        """Return the execution ``rid``, or None when this workspace does not know it."""
+        rows = self.select("rid = ?", [rid])
+        return rows[0] if rows else None
+
+    def require(self, rid: str) -> Registered:
+        """Return the execution ``rid``.
+
+        Raises:
+            DerivaMLStateInconsistency: this workspace does not know it.
+        """
+        found = self.get(rid)
+        if found is None:
+            raise DerivaMLStateInconsistency(
+                f"The workspace {self.workspace} has no record of execution {rid}: it was created on another machine, in "
+                "another folder (DERIVA_ML_HOME, working_dir), or its record was removed."
+            )
+        return found
+
+    def select(self, condition: str = "1", values: Iterable[Any] = ()) -> list[Registered]:
+        """Return the executions that fulfil an SQL condition, newest first."""
+        sql = f"SELECT {_COLUMNS} FROM executions WHERE {condition} ORDER BY created_at DESC, rid DESC"
+        return [_registered(row) for row in self.database.connection().execute(sql, list(values))]
+
+    def change(
+        self, rid: str, event: Event, detail: str | None = None, *, values: Mapping[str, Any] | None = None, only_from: Iterable[ExecutionStatus] = ()
+    ) -> tuple[ExecutionStatus, ExecutionStatus]:
+        """Let ``event`` happen to ``rid``, reading the state in the transaction that changes it; return was and became.
+
+        Raises:
+            InvalidTransitionError: nothing leads there from the state it has, or it is in none of ``only_from``.
+        """
+        with self.database.transaction() as connection:
+            was = self._status(connection, rid)
+            became = follow(was, event, rid)
+            wanted = tuple(only_from)
+            if wanted and was not in wanted:
+                raise InvalidTransitionError(was, became, allowed(was), rid)
+            self._write_state(connection, rid, event, was, became, detail, values or {})
+        return was, became
+
+    def adopt(self, rid: str, status: ExecutionStatus, detail: str | None) -> None:
+        """Take over the state that the catalog has, as somebody else drove the execution there."""
+        with self.database.transaction() as connection:
+            was = self._status(connection, rid)
+            self._write_state(connection, rid, None, was, status, detail, {"catalog_status": status.value})
+
+    def annotate(self, rid: str, **values: Any) -> None:
+        """Write columns of ``rid`` that are no state."""
+        with self.database.transaction() as connection:
+            _assign(connection, rid, values)
+
+    def _status(self, connection: apsw.Connection, rid: str) -> ExecutionStatus:
+        row = connection.execute("SELECT status FROM executions WHERE rid = ?", (rid,)).fetchone()
+        if row is None:
+            self.require(rid)
+        return ExecutionStatus(row[0])
+
+    def _write_state(
+        self,
+        connection: apsw.Connection,
+        rid: str,
+        event: Event | None,
+        was: ExecutionStatus,
+        became: ExecutionStatus,
+        detail: str | None,
+        values: Mapping[str, Any],
+    ) -> None:
+        moment = iso(now())
+        connection.execute(
+            "INSERT INTO events (execution, event, was, became, detail, at) VALUES (?, ?, ?, ?, ?, ?)",
+            (rid, event.value if event else None, was.value, became.value, detail, moment),
+        )
+        _assign(connection, rid, {"status": became.value, "detail": detail, "last_activity": moment, **values})
+
+    def message(self, rid: str, detail: str | None) -> None:
+        """Write the message of ``rid``; its state stays."""
+        self.annotate(rid, detail=detail, last_activity=iso(now()))
+
+    def history(self, rid: str) -> list[tuple[str | None, str, str, str | None, str]]:
+        """Return what happened to ``rid``, oldest first: event, was, became, detail, when."""
+        sql = "SELECT event, was, became, detail, at FROM events WHERE execution = ? ORDER BY id"
+        return list(self.database.connection().execute(sql, (rid,)))
+
+    def note(self, rid: str, step: str, **detail: Any) -> None:
+        """Append a step of a commit to the journal."""
+        with self.database.transaction() as connection:
+            _journal(connection, rid, step, detail)
+
+    def journal(self, rid: str) -> list[tuple[str, dict[str, Any]]]:
+        """Return the journal of ``rid``, oldest first: step, detail."""
+        sql = "SELECT step, detail FROM journal WHERE execution = ? ORDER BY id"
+        return [(step, json.loads(detail)) for step, detail in self.database.connection().execute(sql, (rid,))]
+
+    def forget(self, rid: str) -> None:
+        """Remove the record of an execution with everything staged for it."""
+        with self.database.transaction() as connection:
+            connection.execute("DELETE FROM executions WHERE rid = ?", (rid,))
+
+
+def _assign(connection: apsw.Connection, rid: str, values: Mapping[str, Any]) -> None:
+    names = ", ".join(f"{name} = ?" for name in values)
+    connection.execute(f"UPDATE executions SET {names} WHERE rid = ?", (*values.values(), rid))
+
+
+def _journal(connection: apsw.Connection, rid: str, step: str, detail: Mapping[str, Any]) -> None:
+    connection.execute(
+        "INSERT INTO journal (execution, step, detail, at) VALUES (?, ?, ?, ?)",
+        (rid, step, json.dumps(dict(detail), default=str), iso(now())),
+    )

@@ -1,0 +1,127 @@
+"""The code that is running: its URL at the commit, its checksum, its version, and what of that is not known.
+
+In this order: a container image, an address set by a launcher, git. Capturing never fails; it says what is missing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from deriva_ml.workflow import git
+from deriva_ml.workflow.container import image
+from deriva_ml.workflow.notebook import notebook_checksum
+from deriva_ml.workflow.source import Source, caller
+from deriva_ml.workflow.version import project_version
+
+_SHOWN = 10
+
+
+class DirtyTreeWarning(UserWarning):
+    """The work tree has uncommitted changes: the recorded URL does not show the code that runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """What is known of the code. ``dirty`` is None where nobody can say; ``problems`` tells what is missing and why."""
+
+    url: str | None = None
+    checksum: str | None = None
+    version: str | None = None
+    commit: str | None = None
+    dirty: bool | None = None
+    dirty_paths: tuple[str, ...] = ()
+    is_notebook: bool = False
+    git_root: Path | None = None
+    problems: tuple[str, ...] = ()
+
+
+def capture(allow_dirty: bool = False) -> Code:
+    """Return what is known of the code that called; warns where the work tree has uncommitted changes."""
+    variables = os.environ
+    built = image(variables)
+    if built is not None and built.checksum:
+        return Code(built.url, built.checksum, built.version, built.commit, dirty=False)
+    if variables.get("DERIVA_ML_WORKFLOW_URL"):
+        return _set_by_launcher(variables)
+    code = of_source(caller(), allow_dirty)
+    if built is None:
+        return code
+    return Code(built.url or code.url, code.checksum, built.version or code.version, code.commit, code.dirty, code.dirty_paths, code.is_notebook, code.git_root, code.problems)
+
+
+def _set_by_launcher(variables: Mapping[str, str]) -> Code:
+    url = variables["DERIVA_ML_WORKFLOW_URL"]
+    is_notebook = "DERIVA_ML_NOTEBOOK_PATH" in variables or url.endswith(".ipynb")
+    return Code(url, variables.get("DERIVA_ML_WORKFLOW_CHECKSUM") or None, is_notebook=is_notebook)
+
+
+def of_source(source: Source, allow_dirty: bool = False) -> Code:
+    """Return what is known of the code in one file."""
+    path = source.path
+    if path is None:
+        return Code(is_notebook=source.is_notebook, problems=(f"The code is not known: {source.reason}.",))
+    try:
+        tree = git.tree_of(path, _ignored())
+    except git.GitUnknown as error:
+        return _without_repository(source, path, f"{path} is in no git repository that can be read: {error}.")
+    return _in_tree(tree, source, path, allow_dirty)
+
+
+def _in_tree(tree: git.Tree, source: Source, path: Path, allow_dirty: bool) -> Code:
+    problems: list[str] = []
+    url = checksum = None
+    try:
+        url = git.address(tree, path)
+        checksum = notebook_checksum(path) if source.is_notebook else git.file_checksum(tree, path)
+    except git.GitUnknown as error:
+        problems.append(f"The checksum of {path} is not known: {error}.")
+    if tree.commit is None:
+        problems.append(f"The repository {tree.root} has no commit yet.")
+    if tree.dirty and not (allow_dirty or dirty_allowed()):
+        _warn(path, tree.dirty)
+    return Code(
+        url, checksum, project_version(tree.root, tree.commit, bool(tree.dirty)), tree.commit, bool(tree.dirty), tree.dirty, source.is_notebook,
+        tree.root, tuple(problems),
+    )  # fmt: skip
+
+
+def _without_repository(source: Source, path: Path, reason: str) -> Code:
+    """No commit, no URL, and nobody can say whether anything changed; the content still has git's checksum."""
+    try:
+        checksum = notebook_checksum(path) if source.is_notebook else git.content_checksum(path.read_bytes())
+    except (OSError, git.GitUnknown) as error:
+        return Code(is_notebook=source.is_notebook, problems=(reason, f"Its checksum is not known either: {error}."))
+    return Code(checksum=checksum, is_notebook=source.is_notebook, problems=(reason,))
+
+
+def dirty_allowed() -> bool:
+    """Return whether the environment says that uncommitted changes need no warning."""
+    return os.environ.get("DERIVA_ML_ALLOW_DIRTY", "").strip().lower() in {"true", "1", "yes"}
+
+
+def _ignored() -> tuple[str, ...]:
+    more = os.environ.get("DERIVA_ML_DIRTY_CHECK_IGNORE", "")
+    return (*git.IGNORED_PREFIXES, *(prefix for prefix in more.split(":") if prefix))
+
+
+def _warn(path: Path, dirty: tuple[str, ...]) -> None:
+    shown = ", ".join(dirty[:_SHOWN]) + (" …" if len(dirty) > _SHOWN else "")
+    warnings.warn(
+        f"The work tree of {path} has uncommitted changes ({shown}): the recorded URL shows the last commit, not the code that "
+        "runs. Commit first; DERIVA_ML_ALLOW_DIRTY=true silences this.",
+        DirtyTreeWarning,
+        stacklevel=_outside(),
+    )
+
+
+def _outside() -> int:
+    """Return the stack level of the user's code, so that the warning points at it."""
+    level, frame = 1, sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in {"deriva_ml", "pydantic"}:
+        level, frame = level + 1, frame.f_back  # type: ignore[assignment]
+    return level

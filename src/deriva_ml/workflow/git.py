@@ -1,0 +1,160 @@
+"""What git knows of a file: repository, commit, remote, uncommitted changes, blob checksum.
+
+Asks the ``git`` program; takes no lock, runs no hook, and reads no repository that the environment points at instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deriva_ml.environment.redact import strip_credentials
+from deriva_ml.names import encode
+
+IGNORED_PREFIXES = ("findings/", "outputs/", ".scratch/")
+_SECONDS = 30
+_MISLEADING = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"}
+_SCP_ADDRESS = re.compile(r"^(?:[^@/\s]+@)?(?P<host>[^:/\s]+):(?P<path>(?!//)\S+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A work tree as git sees it. ``commit`` is None before the first one; ``remote`` is without credentials."""
+
+    root: Path
+    commit: str | None
+    branch: str | None
+    remote: str | None
+    dirty: tuple[str, ...]
+
+
+class GitUnknown(Exception):
+    """Git cannot say; the text tells why. Callers record it."""
+
+
+def run(folder: Path, *arguments: str) -> str:
+    """Return what ``git`` prints.
+
+    Raises:
+        GitUnknown: it is not installed, failed, or took too long.
+    """
+    environment = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
+    command = ["git", "-c", "core.fsmonitor=false", "-C", str(folder), *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            env={**environment, "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"},
+            capture_output=True,
+            timeout=_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except FileNotFoundError as error:
+        raise GitUnknown("git is not installed") from error
+    except (OSError, subprocess.SubprocessError) as error:
+        raise GitUnknown(f"git could not be asked: {error}") from error
+    if done.returncode != 0:
+        raise GitUnknown(done.stderr.decode(errors="replace").strip().removeprefix("fatal: ") or f"git {arguments[0]} failed")
+    return done.stdout.decode(errors="surrogateescape")
+
+
+def tree_of(path: Path, ignored: Iterable[str] = IGNORED_PREFIXES) -> Tree:
+    """Return the work tree that holds ``path``; changes below the ``ignored`` prefixes do not count.
+
+    Raises:
+        GitUnknown: there is none, or git cannot say.
+    """
+    folder = path if path.is_dir() else path.parent
+    root = Path(run(folder, "rev-parse", "--show-toplevel").rstrip("\n"))
+    lines = run(root, "status", "--porcelain=v2", "--branch", "--untracked-files=all", "-z").split("\0")
+    facts = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
+    commit = facts.get("branch.oid")
+    return Tree(
+        root=root,
+        commit=None if commit in (None, "(initial)") else commit,
+        branch=facts.get("branch.head"),
+        remote=_remote(root),
+        dirty=tuple(name for name in _changed(lines) if not name.startswith(tuple(ignored))),
+    )
+
+
+def _changed(lines: Sequence[str]) -> list[str]:
+    """Return the paths that ``git status --porcelain=v2 -z`` lists."""
+    found: list[str] = []
+    original_follows = False
+    for line in lines:
+        if original_follows:
+            original_follows = False
+        elif line.startswith("1 "):
+            found.append(line.split(" ", 8)[8])
+        elif line.startswith("2 "):
+            found.append(line.split(" ", 9)[9])
+            original_follows = True
+        elif line.startswith("u "):
+            found.append(line.split(" ", 10)[10])
+        elif line.startswith("? "):
+            found.append(line[2:])
+    return found
+
+
+def _remote(root: Path) -> str | None:
+    try:
+        text = run(root, "config", "--get-regexp", r"^remote\..*\.url$")
+    except GitUnknown:  # git config fails when there is no remote
+        return None
+    urls = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+    return browsable(urls.get("remote.origin.url", next(iter(urls.values()), ""))) or None
+
+
+def browsable(address: str) -> str:
+    """Return the address of a repository as a browser wants it, without credentials.
+
+    Example:
+        >>> browsable("git@github.com:org/repo.git"), browsable("https://me:token@host/org/repo.git")
+        ('https://github.com/org/repo', 'https://host/org/repo')
+    """
+    plain = strip_credentials(address.strip()).removesuffix("/").removesuffix(".git")
+    for scheme in ("ssh://", "git://", "git+ssh://"):
+        if plain.startswith(scheme):
+            host, _, path = plain.removeprefix(scheme).partition("/")
+            return f"https://{host.partition(':')[0]}/{path}"
+    if plain.startswith("/"):
+        return f"file://{plain}"
+    short = None if "://" in plain else _SCP_ADDRESS.match(plain)
+    return f"https://{short['host']}/{short['path'].lstrip('/')}" if short else plain
+
+
+def address(tree: Tree, path: Path) -> str | None:
+    """Return the URL of the file ``path`` at the tree's commit; None before the first commit."""
+    if tree.commit is None:
+        return None
+    try:
+        inside = path.resolve().relative_to(tree.root.resolve())
+    except ValueError as error:
+        raise GitUnknown(f"{path} lies outside the repository {tree.root}") from error
+    base = tree.remote or f"file://{tree.root}"
+    return f"{base}/blob/{tree.commit}/{'/'.join(encode(part) for part in inside.parts)}"
+
+
+def file_checksum(tree: Tree, path: Path) -> str:
+    """Return git's own checksum of the file's content, as the repository's filters and hash make it.
+
+    Raises:
+        GitUnknown: git cannot say.
+    """
+    return run(tree.root, "hash-object", "--", str(path.resolve())).strip()
+
+
+def content_checksum(content: bytes) -> str:
+    """Return the checksum that git gives a blob of this content.
+
+    Example:
+        >>> content_checksum(b"")
+        'e69de29bb2d1d6434b8b29ae775ad8c2e48c5391'
+    """
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
