@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 NETWORK = frozenset(
-    ("nfs", "nfs4", "cifs", "smb", "smbfs", "smb2", "smb3", "9p", "afs", "afpfs", "webdav", "davfs", "lustre", "gpfs")
-    + ("beegfs", "ceph", "glusterfs", "orangefs", "pvfs2", "gfs2", "panfs", "wekafs")
-)
+    ["nfs", "nfs4", "cifs", "smb", "smbfs", "smb2", "smb3", "9p", "afs", "afpfs", "webdav", "davfs", "lustre", "gpfs",
+     "beegfs", "ceph", "glusterfs", "orangefs", "pvfs2", "gfs2", "panfs", "wekafs"]
+)  # fmt: skip
 NETWORK_FUSE = frozenset(
-    ("sshfs", "s3fs", "rclone", "gcsfuse", "goofys", "glusterfs", "ceph", "davfs2", "blobfuse", "blobfuse2", "juicefs")
-    + ("seaweedfs", "mount-s3", "cvmfs")
-)
+    ["sshfs", "s3fs", "rclone", "gcsfuse", "goofys", "glusterfs", "ceph", "davfs2", "blobfuse", "blobfuse2", "juicefs",
+     "seaweedfs", "mount-s3", "cvmfs"]
+)  # fmt: skip
 
 
 class StoreProblem(OSError):

@@ -1,0 +1,210 @@
+"""SQLite opened one way, and lent out: to one thread at a time, and never across a fork.
+
+Every file of the store is opened here and only by apsw: a second copy of SQLite in this process, or a plain ``open``
+of one of these files, would drop the locks of the first (POSIX locks belong to the process, not to the handle).
+
+A forked child must not touch the connections of its parent, not even to close them; it opens its own. That is why
+they are kept, unused, for as long as the child lives.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from weakref import WeakSet
+
+import apsw
+
+from deriva_local.store.place import ReadOnlyStore, StoreProblem
+from deriva_local.wire.errors import Refusal, busy, forbidden
+
+APPLICATION = 0x44455256
+"""What marks the files as ours ("DERV"), in SQLite's header."""
+
+WAL_BYTES = 4 * 1024 * 1024
+"""How far the write-ahead log is written ahead of time: as far as it grows between two checkpoints."""
+
+STATEMENTS = 512
+"""How many prepared statements a connection keeps."""
+
+PATIENCE = 25.0
+"""Seconds that a writer waits for others before it is told to try again."""
+
+_PREPARE = """
+PRAGMA synchronous = FULL;
+PRAGMA temp_store = MEMORY;
+PRAGMA cache_size = -32000;
+PRAGMA foreign_keys = OFF;
+PRAGMA analysis_limit = 400;
+"""
+_MAC = "PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;"
+
+
+class Connections:
+    """The connections of this process to one SQLite file.
+
+    Example::
+
+        with connections.lent() as connection:
+            connection.execute("SELECT 1")
+    """
+
+    def __init__(
+        self, path: Path, install: Callable[[apsw.Connection], None] | None = None, patience: float = PATIENCE
+    ) -> None:
+        self.path = path
+        self.patience = patience
+        self._install = install
+        self._idle: list[apsw.Connection] = []
+        _OPEN.add(self)
+
+    def take(self) -> apsw.Connection:
+        """Return a connection that nobody else uses; give it back with :meth:`give`.
+
+        Raises:
+            StoreProblem: the file cannot be opened.
+        """
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self._open()
+
+    def give(self, connection: apsw.Connection, process: int) -> None:
+        """Take back a connection that process ``process`` took."""
+        if process == os.getpid():
+            self._idle.append(connection)
+        else:
+            _FOREIGN.append(connection)
+
+    @contextmanager
+    def lent(self) -> Iterator[apsw.Connection]:
+        """Lend a connection for a block."""
+        process = os.getpid()
+        connection = self.take()
+        try:
+            yield connection
+        finally:
+            self.give(connection, process)
+
+    def close(self) -> None:
+        """Close the idle connections; the last one of all processes writes the log back into the file."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def forget(self) -> None:
+        """Set the connections of the parent process aside, in a forked child."""
+        _FOREIGN.extend(self._idle)
+        self._idle = []
+
+    def _open(self) -> apsw.Connection:
+        with explained(self.path):
+            connection = opened(self.path, self.patience)
+        if self._install is not None:
+            self._install(connection)
+        return connection
+
+
+_OPEN: WeakSet[Connections] = WeakSet()
+_FOREIGN: list[apsw.Connection] = []
+
+
+def _after_fork() -> None:
+    for connections in tuple(_OPEN):
+        connections.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def opened(path: Path, patience: float = PATIENCE, create: bool = False) -> apsw.Connection:
+    """Return a new connection, with everything set that a durable store needs."""
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
+    connection = apsw.Connection(str(path), flags=flags, statementcachesize=STATEMENTS)
+    connection.set_busy_timeout(int(patience * 1000))
+    if create:
+        connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    for statement in _PREPARE.split(";"):
+        connection.execute(statement).fetchall()
+    if sys.platform == "darwin":
+        connection.execute(_MAC).fetchall()
+    _keep_log(connection)
+    return connection
+
+
+def _keep_log(connection: apsw.Connection) -> None:
+    """Keep the write-ahead log when the last connection closes: a log that is there already grows no file."""
+    on = array("i", [1])
+    connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, on.buffer_info()[0])
+
+
+def preallocate_log(path: Path) -> None:
+    """Write the empty log of a database that nobody has open out to its full length.
+
+    A commit then writes into blocks that the file has already, and one sync makes it durable; where the log has to
+    grow, the file system syncs its own records as well, which takes about half as long again.
+    """
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_WAL
+    log = apsw.VFSFile("", f"{path}-wal", [flags, 0])
+    try:
+        for offset in range(log.xFileSize() // _BLOCK * _BLOCK, WAL_BYTES, _BLOCK):
+            log.xWrite(bytes(_BLOCK), offset)
+        log.xSync(apsw.SQLITE_SYNC_NORMAL)
+    finally:
+        log.xClose()
+
+
+_BLOCK = 64 * 1024
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what SQLite says while a store is opened into one clear error.
+
+    Raises:
+        StoreProblem: with the reason and what to do.
+    """
+    try:
+        yield
+    except apsw.FullError as error:
+        raise StoreProblem(f"The disk is full: {path} cannot be written. Free some space and try again.") from error
+    except (apsw.ReadOnlyError, apsw.PermissionsError) as error:
+        raise ReadOnlyStore(f"{path} is read-only; a catalog needs a folder that it can write to.") from error
+    except apsw.CantOpenError as error:
+        raise _unopened(path) from error
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise StoreProblem(f"{path} is damaged or not a database: {error}. Restore it from a backup.") from error
+    except apsw.BusyError as error:
+        raise StoreProblem(f"{path} is locked by another process; try again.") from error
+    except apsw.IOError as error:
+        raise StoreProblem(f"{path} cannot be read or written: {error}.") from error
+
+
+def _unopened(path: Path) -> StoreProblem:
+    if not path.parent.exists():
+        return StoreProblem(f"{path.parent} does not exist.")
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        return ReadOnlyStore(f"{path} is read-only; a catalog needs a folder that it can write to.")
+    return StoreProblem(f"{path} cannot be opened.")
+
+
+@contextmanager
+def refused(path: Path) -> Iterator[None]:
+    """Turn what SQLite says during a request into a refusal.
+
+    Raises:
+        Refusal: 503 when others wrote for too long, 507 when the disk is full, 403 when the store is read-only.
+    """
+    try:
+        yield
+    except apsw.BusyError as error:
+        raise busy("Other processes are writing to this catalog; try again.") from error
+    except apsw.FullError as error:
+        raise Refusal(
+            507, f"The disk is full: {path} cannot be written. Nothing was stored; free some space."
+        ) from error
+    except (apsw.ReadOnlyError, apsw.PermissionsError) as error:
+        raise forbidden(f"{path} is read-only: nothing can be stored.") from error

@@ -1,0 +1,247 @@
+"""One catalog's SQLite file: sessions that read one moment of it, sessions that write, and the one way to commit.
+
+Readers see one consistent moment and wait for nobody. Writers of all threads and processes wait in line. Every
+transaction that changes anything leaves one row in ``moment``, so that every change has a time of its own and
+changes the entity tags.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from deriva_local.history import clock
+from deriva_local.model.elements import Model
+from deriva_local.query.functions import install
+from deriva_local.service.messages import Client
+from deriva_local.store import clients, layout
+from deriva_local.store.connections import PATIENCE, Connections, refused
+from deriva_local.store.queue import Queue
+from deriva_local.wire.crockford import encode, snap_to_micros
+from deriva_local.wire.errors import conflict, forbidden
+
+_NOW = "SELECT time, model, next_rid FROM moment ORDER BY time DESC LIMIT 1"
+_THEN = "SELECT time, model, next_rid FROM moment WHERE time <= ? ORDER BY time DESC LIMIT 1"
+_MODELS = 16
+"""How many models of different times stay in memory."""
+
+_HIGHEST_RID = 2**62
+"""A RID beyond this, given by a client, does not move the sequence: it would soon run out of numbers."""
+
+
+class ReadSession:
+    """One moment of a catalog, read inside one transaction.
+
+    ``moment`` is None for the present, else the moment of the snapshot, clamped to the last change before it.
+    ``snaptime`` is the time of the last change of anything, ``model_snaptime`` that of the last change of the model,
+    both as of that moment, in microseconds since 1970 UTC.
+    """
+
+    def __init__(
+        self,
+        catalog_id: str,
+        connection: apsw.Connection,
+        model: Model,
+        moment: int | None,
+        snaptime: int,
+        model_snaptime: int,
+    ) -> None:
+        self.catalog_id = catalog_id
+        self.connection = connection
+        self.model = model
+        self.moment = moment
+        self.snaptime = snaptime
+        self.model_snaptime = model_snaptime
+
+
+class WriteSession(ReadSession):
+    """The one transaction that writes. ``now`` is the time of everything it does; it is the client's ``client``.
+
+    Say :meth:`data_changed` or :meth:`model_changed`, or nothing has happened and nothing is stored.
+    """
+
+    def __init__(
+        self,
+        catalog_id: str,
+        connection: apsw.Connection,
+        model: Model,
+        last: tuple[int, int, int],
+        client: Client,
+    ) -> None:
+        super().__init__(catalog_id, connection, model, None, last[0], last[1])
+        self.client = client
+        self.now = clock.after(last[0], time.time_ns() // 1000)
+        self.next_rid = last[2]
+        self.changed = False
+
+    def allocate_rids(self, count: int) -> range:
+        """Return the numbers of ``count`` new RIDs, for rows or for elements of the model."""
+        first = self.next_rid
+        self.next_rid += count
+        return range(first, first + count)
+
+    def new_rid(self) -> str:
+        """Return one new RID."""
+        return encode(self.allocate_rids(1)[0])
+
+    def advance_rids(self, largest: int) -> None:
+        """Never hand out a RID up to ``largest``: a client has stored that one."""
+        if self.next_rid <= largest < _HIGHEST_RID:
+            self.next_rid = largest + 1
+
+    def allocate_serials(self, column_rid: str, count: int) -> range:
+        """Return the next ``count`` numbers of a serial column."""
+        found = self.connection.execute("SELECT next FROM serial WHERE rid = ?", (column_rid,)).fetchone()
+        first = found[0] if found else 1
+        self.connection.execute("INSERT OR REPLACE INTO serial VALUES (?, ?)", (column_rid, first + count))
+        return range(first, first + count)
+
+    def data_changed(self) -> None:
+        """Let this transaction count as a change of the data."""
+        self.changed = True
+        self.snaptime = self.now
+
+    def model_changed(self) -> None:
+        """Let this transaction count as a change of the model."""
+        self.data_changed()
+        self.model_snaptime = self.now
+
+
+class Database:
+    """One catalog's file, for all threads of this process and its forked children.
+
+    Example::
+
+        with database.read("2-ABCD") as session:
+            print(session.model.schemas)
+        with database.write(client) as session:
+            ...
+            session.data_changed()
+    """
+
+    def __init__(self, path: Path, catalog_id: str, patience: float = PATIENCE) -> None:
+        self.path = path
+        self.catalog_id = catalog_id
+        self._connections = Connections(path, install, patience)
+        self._queue = Queue(path.with_name("writers.lock"), patience)
+        self._models: dict[int, Model] = {}
+        self._guard = threading.Lock()
+        self._known_clients: set[str] = set()
+
+    @contextmanager
+    def read(self, snapshot: str | None = None) -> Iterator[ReadSession]:
+        """Read the present, or the moment of ``snapshot``.
+
+        Raises:
+            Refusal: 409 for a snapshot that is malformed or before the first change.
+        """
+        process = os.getpid()
+        connection = self._connections.take()
+        try:
+            with refused(self.path):
+                connection.execute("BEGIN")
+                yield self._session(connection, snapshot)
+        finally:
+            _end(connection, process)
+            self._connections.give(connection, process)
+
+    def _session(self, connection: apsw.Connection, snapshot: str | None) -> ReadSession:
+        if snapshot is None:
+            now, changed, _ = _last(connection)
+            return ReadSession(self.catalog_id, connection, self._model(connection, changed), None, now, changed)
+        found = connection.execute(_THEN, (_micros(snapshot),)).fetchone()
+        if found is None:
+            raise conflict(f"Catalog {self.catalog_id} did not exist yet at snapshot '{snapshot}'.")
+        moment, changed, _ = found
+        model = self._model(connection, changed, live=False)
+        return ReadSession(self.catalog_id, connection, model, moment, moment, changed)
+
+    @contextmanager
+    def write(self, client: Client) -> Iterator[WriteSession]:
+        """Write: all of it is stored on leaving the block, or nothing if it is left by an exception.
+
+        Raises:
+            Refusal: 503 if others write for too long, 507 on a full disk, 403 on a read-only one.
+        """
+        if client.id not in self._known_clients:
+            with self._transaction(client) as session:
+                clients.record(session)
+            self._known_clients.add(client.id)
+        with self._transaction(client) as session:
+            yield session
+
+    @contextmanager
+    def _transaction(self, client: Client) -> Iterator[WriteSession]:
+        process = os.getpid()
+        with self._queue.turn(), refused(self.path):
+            connection = self._connections.take()
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                last = _last(connection)
+                model = self._model(connection, last[1])
+                session = WriteSession(self.catalog_id, connection, model, last, client)
+                yield session
+                self._commit(session, process)
+            finally:
+                _end(connection, process)
+                self._connections.give(connection, process)
+
+    def _commit(self, session: WriteSession, process: int) -> None:
+        """Make the transaction durable, with a moment of its own. There is no other way to store anything."""
+        if process != os.getpid():
+            raise forbidden("A forked process cannot finish the transaction of its parent.")
+        if not session.changed:
+            return
+        session.connection.execute(
+            "INSERT INTO moment (time, model, next_rid) VALUES (?, ?, ?)",
+            (session.now, session.model_snaptime, session.next_rid),
+        )
+        session.connection.execute("COMMIT")
+
+    def _model(self, connection: apsw.Connection, model_time: int, live: bool = True) -> Model:
+        found = self._models.get(model_time)
+        if found is not None:
+            return found
+        model = layout.load_model(connection, model_time, live)
+        with self._guard:
+            self._models[model_time] = model
+            while len(self._models) > _MODELS:
+                self._models.pop(next(iter(self._models)))
+        return model
+
+    def maintain(self) -> None:
+        """Refresh what the query planner knows of the sizes of tables, and shorten the log."""
+        with self._queue.turn(), refused(self.path), self._connections.lent() as connection:
+            connection.execute("ANALYZE")
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+        self._connections.close()
+
+    def close(self) -> None:
+        """Let go of the file. What is read or written later opens it again."""
+        self._connections.close()
+        self._queue.close()
+
+
+def _last(connection: apsw.Connection) -> tuple[int, int, int]:
+    row: Any = connection.execute(_NOW).fetchone()
+    return (row[0], row[1], row[2])
+
+
+def _end(connection: apsw.Connection, process: int) -> None:
+    """End the transaction that is still open, unless it is that of a parent process."""
+    if process == os.getpid() and connection.in_transaction:
+        connection.execute("ROLLBACK")
+
+
+def _micros(snapshot: str) -> int:
+    try:
+        return snap_to_micros(snapshot)
+    except ValueError as error:
+        raise conflict(f"'{snapshot}' is not a snapshot: {error}") from error

@@ -1,0 +1,112 @@
+"""Writers wait in line: threads of this process, and processes of this machine.
+
+SQLite lets one process write at a time and makes the others sleep and try again, which starves some of them. A lock
+file has a queue in the kernel. It only keeps the order: what keeps the data is SQLite's own lock, taken inside.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from weakref import WeakSet
+
+from deriva_local.wire.errors import busy
+
+
+class Queue:
+    """The line in front of one file. Not for use inside itself: a thread that waits for itself is refused (503)."""
+
+    def __init__(self, path: Path, patience: float) -> None:
+        self.path = path
+        self.patience = patience
+        self._turnstile = threading.Lock()
+        self._handle: int | None = None
+        _QUEUES.add(self)
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """Hold the file for a block.
+
+        Raises:
+            Refusal: 503 after ``patience`` seconds.
+        """
+        turnstile, process = self._turnstile, os.getpid()
+        if not turnstile.acquire(timeout=self.patience):
+            raise busy("Other threads are writing to this catalog; try again.")
+        try:
+            handle = self._locked()
+            try:
+                yield
+            finally:
+                if process == os.getpid():
+                    fcntl.flock(handle, fcntl.LOCK_UN)
+        finally:
+            turnstile.release()
+
+    def close(self) -> None:
+        """Let go of the lock file."""
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            os.close(handle)
+
+    def forget(self) -> None:
+        """Start afresh in a forked child, which holds nothing whatever its parent holds."""
+        self._turnstile = threading.Lock()
+        self.close()
+
+    def _locked(self) -> int:
+        if self._handle is None:
+            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with suppress(BlockingIOError):
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return self._handle
+        return self._waited(self._handle)
+
+    def _waited(self, handle: int) -> int:
+        """Stand in the kernel's queue, which knows no time-out: another thread waits there for us."""
+        waiter = _Waiter(handle)
+        waiter.thread.start()
+        if waiter.done.wait(self.patience) or not waiter.abandon():
+            return handle
+        self._handle = None  # the handle stays with the waiter, which closes it
+        raise busy("Other processes are writing to this catalog; try again.")
+
+
+class _Waiter:
+    """One blocking wait for a lock, which its owner may give up."""
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._wait, daemon=True)
+        self._guard = threading.Lock()
+        self._abandoned = False
+
+    def abandon(self) -> bool:
+        """Give up, unless the lock came in this very moment."""
+        with self._guard:
+            self._abandoned = not self.done.is_set()
+            return self._abandoned
+
+    def _wait(self) -> None:
+        fcntl.flock(self.handle, fcntl.LOCK_EX)
+        with self._guard:
+            if self._abandoned:
+                fcntl.flock(self.handle, fcntl.LOCK_UN)  # a forked child may share the handle: closing is not enough
+                os.close(self.handle)
+            self.done.set()
+
+
+_QUEUES: WeakSet[Queue] = WeakSet()
+
+
+def _after_fork() -> None:
+    for queue in tuple(_QUEUES):
+        queue.forget()
+
+
+os.register_at_fork(after_in_child=_after_fork)
