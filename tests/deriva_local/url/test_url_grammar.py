@@ -16,7 +16,7 @@ from deriva_local.url.unparse import unparse
 from deriva_local.wire.errors import Refusal
 
 GRAMMAR = r"""
-url: "/ermrest" "/"? | "/ermrest/catalog"i "/"? | "/ermrest/alias"i ("/" name?)?
+url: "/ermrest" "/"? IGNORED? | "/ermrest/catalog"i "/"? IGNORED? | "/ermrest/alias"i ("/" name?)? IGNORED?
    | "/ermrest/catalog/"i name ("@" name)? ("/" sub?)? ("?" opts)?
 sub: model | data | "entity_rid/"i name | "textfacet/"i name | hist
    | "acl"i ("/" name?)? | "annotation"i ("/" name?)?
@@ -66,6 +66,7 @@ pk: TEXT? | "::null::"i
 opts: opt (/[&;]/ opt)*
 opt: name ("=" (name ("," name)*)?)?
 name: TEXT
+IGNORED: /\?.*/
 COLON: /:(?![:=])/
 TEXT: /([A-Za-z0-9\-*_.~+]|%[0-9A-Fa-f]{2})+(?![A-Za-z0-9\-*_.~+%])/
 """
