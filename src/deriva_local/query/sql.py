@@ -1,0 +1,240 @@
+"""Turns a plan into one SELECT statement with its parameters.
+
+Floor 1, pure. Every value of a user, names of outputs included, is a parameter; the text holds only physical names,
+keywords and numbers of our own.
+
+Live and historical queries differ in one predicate per table instance. One level suffices for plain rows; groups are
+formed in an inner SELECT, then paged, sorted and written around it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal, TypeAlias
+
+from deriva_local.history.versions import at, live, quoted
+from deriva_local.query.conditions import compile_condition, physical
+from deriva_local.query.fragment import Late, Sql, all_of, any_of, joined
+from deriva_local.query.paging import SortTerm, ahead, behind, order_by
+from deriva_local.query.plan import Binned, Example, Expression, Instance, Output, Plan, Ref, Selection, Whole
+from deriva_local.query.values import collation, element_form, json_form
+
+Shape: TypeAlias = Literal["json", "values"]
+"""One column with the JSON text of each row, or one column with the stored value of each output."""
+
+_JOINS = {"inner": "JOIN", "left": "LEFT JOIN", "right": "RIGHT JOIN", "full": "FULL JOIN"}
+_CHUNK = 490
+"""How many fields one call of concat() takes: SQLite's functions have at most 1,000 arguments."""
+
+
+def compile_plan(plan: Plan, past: bool, shape: Shape) -> Sql:
+    """Return the statement that reads what ``plan`` says, now or (``past``) at the moment given late."""
+    source, where, values = _rows(plan, past) if plan.grouping == "none" else _groups(plan, past)
+    terms = _sort_terms(plan, values)
+    if plan.after is not None:
+        where.append(behind(terms, plan.after))
+    if plan.before is not None:
+        where.append(ahead(terms, plan.before))
+    shown = [_record(plan.outputs, values)] if shape == "json" else values
+    if plan.before is not None and plan.after is None:
+        return _last_rows(plan, shown, source, where, terms)
+    return _select(joined(", ", shown), source, where, order_by(terms), plan.limit)
+
+
+def compile_rids(selection: Selection, past: bool = False) -> Sql:
+    """Return the statement that reads the RIDs of the context table's rows, each once."""
+    source, where = _source(selection, past)
+    rid = "RID" if len(selection.instances) == 1 else f"DISTINCT T{selection.context}.RID"
+    return _select(Sql(rid), source, where)
+
+
+def _select(shown: Sql, source: Sql, where: Sequence[Sql], ordered: Sql | None = None, limit: int | None = None) -> Sql:
+    parts = [Sql("SELECT"), shown, Sql("FROM"), source]
+    if where:
+        parts += [Sql("WHERE"), all_of(where)]
+    if ordered is not None and ordered.text:
+        parts += [Sql("ORDER BY"), ordered]
+    if limit is not None:
+        parts.append(Sql("LIMIT ?", (limit,)))
+    return joined(" ", parts)
+
+
+def _last_rows(plan: Plan, shown: Sequence[Sql], source: Sql, where: Sequence[Sql], terms: Sequence[SortTerm]) -> Sql:
+    """Return the last rows before a page key: read backwards, then turned round."""
+    named = [value.within(f"{{0}} AS v{position}") for position, value in enumerate(shown)]
+    named += [term.expression.within(f"{{0}} AS k{position}") for position, term in enumerate(terms)]
+    backwards = _select(joined(", ", named), source, where, order_by(terms, reverse=True), plan.limit)
+    forwards = [
+        SortTerm(Sql(f"k{position}{collation(plan.outputs[index].type)}"), term.descending, term.nullable)
+        for position, (term, (index, _)) in enumerate(zip(terms, plan.sort, strict=True))
+    ]
+    columns = ", ".join(f"v{position}" for position in range(len(shown)))
+    return _select(Sql(columns), backwards.within("({0})"), [], order_by(forwards))
+
+
+# ---------------------------------------------------------------------------------------------------------- sources
+
+
+def _rows(plan: Plan, past: bool) -> tuple[Sql, list[Sql], list[Sql]]:
+    """Return source, predicates and output values of plain rows of one table."""
+    source, where = _source(plan.selection, past)
+    return source, where, [_value(plan.selection, output) for output in plan.outputs]
+
+
+def _groups(plan: Plan, past: bool) -> tuple[Sql, list[Sql], list[Sql]]:
+    """Return source, predicates and output values where a result row stands for several rows of the join."""
+    if plan.grouping == "rows" and _only_filtered(plan):
+        return _semijoin(plan, past)
+    source, where, values = _rows(plan, past)
+    named = [value.within(f"{{0}} AS o{position}") for position, value in enumerate(values)]
+    inner = [_select(joined(", ", named), source, where)]
+    if plan.grouping == "rows":
+        inner.append(Sql(f"GROUP BY T{plan.selection.context}.RID"))
+    elif plan.grouping == "groups":
+        keys = [f"o{position}{collation(output.type)}" for position, output in enumerate(plan.outputs[: plan.keys])]
+        inner.append(Sql("GROUP BY " + ", ".join(keys)))
+    outputs = [Sql(f"G.o{position}") for position in range(len(values))]
+    return joined(" ", inner).within("({0}) AS G"), [], outputs
+
+
+def _only_filtered(plan: Plan) -> bool:
+    """Tell whether the other instances merely filter: all joins are inner and nothing of theirs is put out."""
+    inner = all(each.outer == "inner" for each in plan.selection.instances)
+    return inner and all(_place(output.expression) == plan.selection.context for output in plan.outputs)
+
+
+def _place(expression: Expression) -> int | None:
+    """Return the table instance of a plain or binned column."""
+    if isinstance(expression, Binned):
+        return expression.ref.instance
+    return expression.instance if isinstance(expression, Ref) else None
+
+
+def _semijoin(plan: Plan, past: bool) -> tuple[Sql, list[Sql], list[Sql]]:
+    """Return rows of the context table whose RIDs the join yields: sorted and paged like a single table."""
+    alias = f"T{plan.selection.context}"
+    chosen = compile_rids(plan.selection, past).within(f"{alias}.RID IN ({{0}})")
+    source = Sql(f"{quoted(plan.selection.table.physical)} AS {alias}")
+    return source, [_alive(alias, past), chosen], [_value(plan.selection, output) for output in plan.outputs]
+
+
+def _source(selection: Selection, past: bool) -> tuple[Sql, list[Sql]]:
+    """Return the joined tables of a path and the predicates of its filters.
+
+    The liveness of a joined table belongs to its join. A right or full join also invents rows on its left side, so
+    there each table is cut down to its living rows first.
+    """
+    apart = any(each.outer in ("right", "full") for each in selection.instances)
+    parts: list[Sql] = []
+    for place, instance in enumerate(selection.instances):
+        source = _table(place, instance, past, apart)
+        if place:
+            on = any_of([_link(link) for link in instance.links])
+            alive = [] if apart else [_alive(f"T{place}", past)]
+            parts.append(joined(" ", [Sql(_JOINS[instance.outer]), source, Sql("ON"), all_of([*alive, on])]))
+        else:
+            parts.append(source)
+    where = [] if apart else [_alive("T0", past)]
+    return joined(" ", parts), where + [compile_condition(each) for each in selection.conditions]
+
+
+def _table(place: int, instance: Instance, past: bool, apart: bool) -> Sql:
+    name = quoted(instance.table.physical)
+    if apart:
+        return _alive("B", past).within(f"(SELECT * FROM {name} AS B WHERE {{0}}) AS T{place}")
+    return Sql(f"{name} AS T{place}")
+
+
+def _alive(alias: str, past: bool) -> Sql:
+    return Sql(at(alias, "?"), (Late.MOMENT, Late.MOMENT)) if past else Sql(live(alias))
+
+
+def _link(pairs: Sequence[tuple[Ref, Ref]]) -> Sql:
+    return all_of([Sql(f"{physical(left)} = {physical(right)}{collation(left.column.type)}") for left, right in pairs])
+
+
+# ---------------------------------------------------------------------------------------------------------- outputs
+
+
+def _record(outputs: Sequence[Output], values: Sequence[Sql]) -> Sql:
+    """Return the expression of the JSON text of a row."""
+    fields: list[Sql] = []
+    opening = "{"
+    for output, value in zip(outputs, values, strict=True):
+        text, params = value.within("?, " + json_form(output.type))
+        fields.append(Sql(text, (opening + _label(output.name), *params)))
+        opening = ","
+    fields.append(Sql("'}'"))
+    chunks = [fields[start : start + _CHUNK] for start in range(0, len(fields), _CHUNK)]
+    return joined(" || ", [joined(", ", chunk).within("concat({0})") for chunk in chunks])
+
+
+@lru_cache(maxsize=4096)
+def _label(name: str) -> str:
+    return json.dumps(name, ensure_ascii=False) + ":"
+
+
+def _sort_terms(plan: Plan, values: Sequence[Sql]) -> list[SortTerm]:
+    inner = all(each.outer == "inner" for each in plan.selection.instances)
+    terms = []
+    for position, descending in plan.sort:
+        output = plan.outputs[position]
+        filled = inner and isinstance(output.expression, Ref) and not output.expression.column.nullok
+        terms.append(SortTerm(values[position].within("{0}" + collation(output.type)), descending, not filled))
+    return terms
+
+
+def _value(selection: Selection, output: Output) -> Sql:
+    """Return the stored value of an output."""
+    expression = output.expression
+    if isinstance(expression, Ref):
+        return Sql(physical(expression))
+    if isinstance(expression, Example):
+        return Sql(f"min({physical(expression.ref)})")
+    if isinstance(expression, Binned):
+        kind = expression.ref.column.type.storage.name
+        bounds = (expression.count, expression.low, expression.high)
+        return Sql(f"bucket('{kind}', {physical(expression.ref)}, ?, ?, ?)", bounds)
+    if isinstance(expression.operand, Ref):
+        return Sql(_of_column(expression.function, expression.operand, output))
+    return _of_rows(selection, expression.function, expression.operand)
+
+
+def _of_column(function: str, ref: Ref, output: Output) -> str:
+    """Return an aggregate of a column."""
+    column, type = physical(ref), ref.column.type
+    ordered, distinct = column + collation(type), "DISTINCT " if function.endswith("_d") else ""
+    if function in ("cnt", "cnt_d"):
+        return f"count({distinct + ordered if distinct else column})"
+    if function in ("array", "array_d"):
+        form = element_form(type) if output.type.kind == "array" else json_form(type)
+        return f"'[' || group_concat({distinct}{form.replace('{0}', column)}) || ']'"
+    if function in ("min", "max"):
+        return f"{function}({ordered})"
+    return _sum(function, column, type.storage.name)
+
+
+def _of_rows(selection: Selection, function: str, whole: Whole | None) -> Sql:
+    """Return an aggregate of whole rows: of one instance, or (None) of the join."""
+    if whole is None:
+        return Sql("count(*)")
+    place, distinct = whole.instance, "DISTINCT " if function.endswith("_d") else ""
+    if function in ("cnt", "cnt_d"):
+        return Sql(f"count({distinct}T{place}.RID)")
+    columns = selection.instances[place].table.columns
+    outputs = [Output(column.name, column.type, Ref(place, column)) for column in columns]
+    record = _record(outputs, [_value(selection, output) for output in outputs])
+    shown = record.within(f"CASE WHEN T{place}.RID IS NULL THEN 'null' ELSE {{0}} END")
+    return shown.within(f"'[' || group_concat({distinct}{{0}}) || ']'")
+
+
+def _sum(function: str, column: str, type_name: str) -> str:
+    """Return the SQL of sum or avg; a NaN among floats, or both infinities, make it NaN."""
+    if type_name in ("float4", "float8"):
+        return (
+            f"CASE WHEN max(typeof({column})) = 'text' OR (min({column}) = -9e999 AND max({column}) = 9e999)"
+            f" THEN 'NaN' ELSE {function}({column}) END"
+        )
+    return f"exact_sum({column})" if function == "sum" and type_name in ("int8", "serial8") else f"{function}({column})"
