@@ -23,7 +23,7 @@ from typing import BinaryIO
 
 from deriva_local.objects.checksums import Checksums, Hashing
 from deriva_local.store.place import sync_folder
-from deriva_local.wire.errors import Refusal, bad_request
+from deriva_local.wire.errors import Refusal, bad_request, forbidden
 
 BLOCK = 1024 * 1024
 _NOT_LINKABLE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
@@ -70,7 +70,7 @@ class Contents:
         """Take in ``body``; the block writes the row that names it. Without that row no content remains.
 
         Raises:
-            Refusal: 400 the body is not as announced, 503 or 507 the disk does not take it.
+            Refusal: 400 the body is not as announced, 403 the store is read-only, 507 the disk is full.
         """
         marker, final = self.incoming / version, self.path(version)
         kept = False
@@ -155,7 +155,7 @@ def _said_clearly(folder: Path) -> Iterator[None]:
         if error.errno in _NO_ROOM:
             raise Refusal(507, f"The disk that holds {folder} is full: make room and send it again.") from error
         if error.errno in _NO_PERMISSION:
-            raise Refusal(503, f"{folder} cannot be written: {error.strerror}.") from error
+            raise forbidden(f"{folder} is read-only: nothing can be stored.") from error
         raise
 
 

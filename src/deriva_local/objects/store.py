@@ -62,14 +62,15 @@ class Objects:
 
     def sweep(self) -> None:
         """Clear away what killed processes left, and jobs that nobody has touched for a month."""
-        db = self._database.connection()
-        abandoned = rows.abandoned_jobs(db, int(time.time()) - ABANDONED_SECONDS)
+        with self._database.read() as db:
+            abandoned = rows.abandoned_jobs(db, int(time.time()) - ABANDONED_SECONDS)
         if abandoned:
-            with self._database.write() as writing:
+            with self._database.write() as db:
                 for job in abandoned:
-                    rows.delete_job(writing, job)
-        self._contents.sweep(lambda version: rows.is_version(db, version))
-        self._uploads.sweep(lambda job: rows.is_job(db, job))
+                    rows.delete_job(db, job)
+        with self._database.read() as db:
+            self._contents.sweep(lambda version: rows.is_version(db, version))
+            self._uploads.sweep(lambda job: rows.is_job(db, job))
 
     # -------------------------------------------------------------------------------------------------- look at names
 
@@ -79,15 +80,18 @@ class Objects:
         Raises:
             Refusal: 404 there is none, or it was deleted.
         """
-        return _alive(self._database.connection(), name)
+        with self._database.read() as db:
+            return _alive(db, name)
 
     def children(self, namespace: Name) -> list[str]:
         """Return the addresses of what lies directly in a namespace."""
-        return [url_of(name) for name in rows.children(self._database.connection(), namespace.id)]
+        with self._database.read() as db:
+            return [url_of(name) for name in rows.children(db, namespace.id)]
 
     def versions(self, found: Name) -> list[str]:
         """Return the addresses of the versions of an object, newest first."""
-        return [url_of(found.name, version) for version in rows.versions(self._database.connection(), found.id)]
+        with self._database.read() as db:
+            return [url_of(found.name, version) for version in rows.versions(db, found.id)]
 
     def version(self, found: Name, wanted: str | None) -> Version:
         """Return that version of an object, the current one for None.
@@ -95,7 +99,8 @@ class Objects:
         Raises:
             Refusal: 404 it has no such version, 409 it has none at all.
         """
-        return _version(self._database.connection(), found, wanted)
+        with self._database.read() as db:
+            return _version(db, found, wanted)
 
     def content(self, version: Version) -> Path:
         """Return the file that holds the bytes of a version. Nobody may change it."""
@@ -141,13 +146,13 @@ class Objects:
 
     def _foreseen(self, name: str, parents: bool, precondition: Precondition) -> None:
         """Refuse what will be refused before a body is taken in."""
-        db = self._database.connection()
-        found = rows.find(db, name)
-        if found is not None:
-            _refuse_other(found)
-        elif not parents:
-            _namespace(db, name.rpartition("/")[0])
-        precondition(rows.current(db, found.id) if found else None)
+        with self._database.read() as db:
+            found = rows.find(db, name)
+            if found is not None:
+                _refuse_other(found)
+            elif not parents:
+                _namespace(db, name.rpartition("/")[0])
+            precondition(rows.current(db, found.id) if found else None)
 
     def tell(self, version: Version, field: Literal["content_type", "content_disposition"], text: str | None) -> None:
         """Change what is told of a version besides its bytes."""
@@ -168,8 +173,8 @@ class Objects:
         if wanted is not None:
             self._delete_version(found, wanted, precondition)
             return
-        db = self._database.connection()
-        versions, jobs = rows.versions_below(db, found.id), rows.jobs_below(db, found.id)
+        with self._database.read() as db:
+            versions, jobs = rows.versions_below(db, found.id), rows.jobs_below(db, found.id)
         with self._contents.leaving(versions) as leaving, self._database.write() as db:
             precondition(rows.current(db, found.id))
             leaving += sorted(set(rows.versions_below(db, found.id)) - set(versions))
@@ -197,7 +202,8 @@ class Objects:
 
     def jobs(self, found: Name) -> list[str]:
         """Return the ids of the unfinished jobs of an object."""
-        return rows.jobs(self._database.connection(), found.id)
+        with self._database.read() as db:
+            return rows.jobs(db, found.id)
 
     def job(self, found: Name, wanted: str) -> Job:
         """Return that unfinished job of an object.
@@ -205,7 +211,8 @@ class Objects:
         Raises:
             Refusal: 404 it is not there: never begun, finished, or cancelled.
         """
-        return _job(self._database.connection(), found, wanted)
+        with self._database.read() as db:
+            return _job(db, found, wanted)
 
     def put_chunk(
         self, found: Name, wanted: str, position: int, body: bytes | BinaryIO, length: int, sums: Checksums
@@ -219,22 +226,27 @@ class Objects:
         if length != job.length_of(position):
             raise conflict(f"Chunk {position} has {job.length_of(position)} bytes, not {length}.")
         with self._uploads.writing(wanted) as descriptor:
-            db = self._database.connection()
-            if self._is_gone(found, wanted):
-                raise not_found(f"The job {wanted} is finished.")
-            if rows.has_chunk(db, wanted, position):
-                with self._database.write() as db:
-                    rows.forget_chunk(db, wanted, position)
+            self._refuse_ended(found, wanted)
+            self._forget_chunk(wanted, position)
             write_chunk(descriptor, job, position, body, sums)
             with self._database.write() as db:
                 rows.add_chunk(db, wanted, position, int(time.time()))
 
-    def _is_gone(self, found: Name, wanted: str) -> bool:
-        """Say whether a job ended meanwhile; the empty file that waiting for it made is removed then."""
-        gone = rows.job(self._database.connection(), found.id, wanted) is None
-        if gone:
-            self._uploads.discard(wanted)
-        return gone
+    def _refuse_ended(self, found: Name, wanted: str) -> None:
+        """Refuse a job that ended while we waited for its file; the empty one that waiting made is removed."""
+        with self._database.read() as db:
+            if rows.job(db, found.id, wanted) is not None:
+                return
+        self._uploads.discard(wanted)
+        raise not_found(f"The upload {wanted} is finished.")
+
+    def _forget_chunk(self, wanted: str, position: int) -> None:
+        """Forget that a chunk is there, before its bytes are written over."""
+        with self._database.read() as db:
+            there = rows.has_chunk(db, wanted, position)
+        if there:
+            with self._database.write() as db:
+                rows.forget_chunk(db, wanted, position)
 
     def finish_job(self, found: Name, wanted: str) -> Version:
         """Make a version of a job whose chunks are all there.
@@ -245,8 +257,7 @@ class Objects:
         with ExitStack() as stack:
             job = self.job(found, wanted)
             file = stack.enter_context(self._uploads.closing(wanted))
-            if self._is_gone(found, wanted):
-                raise not_found(f"The job {wanted} is finished.")
+            self._refuse_ended(found, wanted)
             sums = self._checked(job, file)
             announced = Announced(job.content_length, sums, sealed=True)
             arrived = stack.enter_context(self._contents.arriving(new_id(), file, announced))
@@ -260,7 +271,8 @@ class Objects:
         return made
 
     def _checked(self, job: Job, file: Path) -> Checksums:
-        missing = next(rows.missing_chunks(self._database.connection(), job), None)
+        with self._database.read() as db:
+            missing = next(rows.missing_chunks(db, job), None)
         if missing is not None:
             raise conflict(f"Chunk {missing} has not arrived.")
         sums = hashed(file)

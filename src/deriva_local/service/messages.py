@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+PRIVATE_HEADERS = "x-deriva-local-"
+"""Headers that only a caller in this process may send begin so; every other door drops them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Client:

@@ -1,0 +1,176 @@
+"""The service on a socket: loopback HTTP, or HTTPS with a certificate of its own, until it is told to stop."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import ipaddress
+import logging
+import secrets
+import signal
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cheroot.ssl.builtin import BuiltinSSLAdapter
+from cheroot.wsgi import Server
+
+from deriva_local.service.app import Service
+from deriva_local.service.certificate import certificate_for
+from deriva_local.service.wsgi import LOOPBACK, Door
+
+log = logging.getLogger(__name__)
+
+THREADS = 10
+SOCKET_SECONDS = 60
+GOODBYE_SECONDS = 20
+
+
+class CannotServe(OSError):
+    """The server cannot start; the message says why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a server listens. Port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    tls: bool = False
+
+    @property
+    def is_loopback(self) -> bool:
+        """Say whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Say whether it listens on every address of this machine."""
+        return self.host in ("", "0.0.0.0", "::")
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the names and addresses by which the server may be called."""
+        own = {socket.gethostname(), socket.getfqdn()} if self.is_everywhere else {self.host}
+        return LOOPBACK | {name.lower() for name in own}
+
+    @property
+    def shown_host(self) -> str:
+        """Return the name in the address that is shown: ``localhost`` whenever that leads here."""
+        if self.is_loopback or self.is_everywhere:
+            return "localhost"
+        return f"[{self.host}]" if ":" in self.host else self.host
+
+
+def serve(folder: Path, place: Place, *, open_access: bool, ready: Callable[[str], None]) -> None:
+    """Serve the store in ``folder`` until SIGTERM or SIGINT; call ``ready`` with the address once that answers.
+
+    Requests that run when the signal comes are finished. Call it from the main thread.
+
+    Raises:
+        CannotServe: the port is in use, the host is not of this machine, the address does not lead here, or
+            ``open_access`` is asked for where other machines can call.
+        OSError: the store cannot be opened.
+    """
+    if open_access and not place.is_loopback:
+        raise CannotServe(
+            f"Open access on {place.host} would make every machine that reaches it the owner of this store: "
+            "leave out --open and give the token to those who may come in, or serve on 127.0.0.1."
+        )
+    service = Service(folder)
+    try:
+        _run(service, place, open_access, ready)
+    finally:
+        service.close()
+
+
+def _run(service: Service, place: Place, open_access: bool, ready: Callable[[str], None]) -> None:
+    service.tokens.create()
+    probe = f"/probe/{secrets.token_urlsafe(16)}"
+    hosts = place.names | ({"*"} if place.is_everywhere else set())
+    server = _server(Door(service, frozenset(hosts), open_access=open_access, probe=probe), place, service.folder)
+    stop = threading.Event()
+    _bind(server, place)
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    worker = threading.Thread(target=server.serve, name="serve")
+    worker.start()
+    try:
+        port = server.bind_addr[1]
+        _try_out(place, port, probe, service.folder)
+        ready(f"{'https' if place.tls else 'http'}://{place.shown_host}:{port}")
+        stop.wait()
+    finally:
+        server.stop()
+        worker.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Server(Server):
+    """The HTTP server, with its complaints in our log."""
+
+    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
+        log.log(level, "%s", msg, exc_info=traceback)
+
+
+def _server(door: Door, place: Place, folder: Path) -> Any:
+    server = _Server(
+        (place.host, place.port), door, numthreads=THREADS, timeout=SOCKET_SECONDS, shutdown_timeout=GOODBYE_SECONDS
+    )
+    if place.tls:
+        pem = str(_certificate(place, folder))
+        server.ssl_adapter = BuiltinSSLAdapter(pem, pem)
+        server.ssl_adapter.context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return server
+
+
+def _certificate(place: Place, folder: Path) -> Path:
+    return certificate_for(place.names, folder / "certificate.pem")
+
+
+def _bind(server: Any, place: Place) -> None:
+    try:
+        server.prepare()
+    except OSError as error:
+        text = str(error)
+        if f"[Errno {errno.EADDRINUSE}]" in text:
+            raise CannotServe(
+                f"Port {place.port} on {place.host} is in use: end what uses it, or choose another with --port "
+                "(0 takes a free one)."
+            ) from error
+        raise CannotServe(f"{place.host} port {place.port} cannot be served: {text}.") from error
+
+
+def _try_out(place: Place, port: int, probe: str, folder: Path) -> None:
+    """Ask the address that will be shown for a path that only we know.
+
+    Raises:
+        CannotServe: something else answers there, or nothing.
+    """
+    host = place.shown_host.strip("[]")
+    try:
+        status = _asked(host, port, probe, _certificate(place, folder) if place.tls else None)
+    except (OSError, http.client.HTTPException) as error:
+        raise CannotServe(f"Listening on {place.host}, but {host}:{port} does not answer: {error}.") from error
+    if status != 204:
+        raise CannotServe(f"{host}:{port} leads to another server: choose another port with --port.")
+
+
+def _asked(host: str, port: int, path: str, trusted: Path | None) -> int:
+    if trusted is None:
+        connection = http.client.HTTPConnection(host, port, timeout=10)
+    else:
+        context = ssl.create_default_context(cafile=str(trusted))
+        connection = http.client.HTTPSConnection(host, port, timeout=10, context=context)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    finally:
+        connection.close()

@@ -1,0 +1,192 @@
+"""From the wire to a request and back: what an HTTP server hands over, checked for where it comes from.
+
+Before a request reaches the service its ``Host`` and ``Origin`` are checked, so that a page of another site, or a
+name that somebody points at this machine, cannot speak for the user; then its credential.
+"""
+
+from __future__ import annotations
+
+import http
+import ipaddress
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO, cast
+from urllib.parse import urlsplit
+
+from werkzeug.wrappers import Request as WireRequest
+
+from deriva_local.service.app import Service
+from deriva_local.service.messages import PRIVATE_HEADERS, FileSlice, Request, Response
+from deriva_local.wire.errors import Refusal, bad_request, forbidden, not_found
+
+log = logging.getLogger(__name__)
+
+BLOCK = 256 * 1024
+LONGEST_WASTE = 256 * 1024 * 1024
+"""How much of a body that is refused for its size is still read, so that the sender hears the answer."""
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+_ALWAYS = {"X-Content-Type-Options": "nosniff"}
+_SANDBOXED = {**_ALWAYS, "Content-Security-Policy": "sandbox"}
+"""A stored page that a browser shows must not act with the rights of this origin."""
+
+StartResponse = Callable[..., Any]
+
+
+class Body:
+    """The body of one request, as a stream that raises when the connection ends before the body does.
+
+    Raises:
+        Refusal: 400 from ``read``, when bytes are missing.
+    """
+
+    def __init__(self, stream: Any, length: int | None) -> None:
+        self._stream = stream
+        self._left = length
+
+    def read(self, size: int = -1) -> bytes:
+        """Read ``size`` bytes or less, all that remains for -1; ``b""`` at the end."""
+        if size < 0:
+            return b"".join(iter(lambda: self.read(BLOCK), b""))
+        try:
+            block = bytes(self._stream.read(size if self._left is None else min(size, self._left)))
+        except (OSError, ValueError) as error:  # the socket broke; or a chunk without a proper length
+            raise bad_request("The connection ended before the body did.") from error
+        if self._left is not None:
+            if not block and size and self._left:
+                raise bad_request("The connection ended before the body did.")
+            self._left -= len(block)
+        return block
+
+    def waste(self, limit: int | None) -> None:
+        """Read what nobody wants, at most ``limit`` bytes of it."""
+        wasted = 0
+        while (limit is None or wasted < limit) and (block := self.read(BLOCK)):
+            wasted += len(block)
+
+
+class Door:
+    """A WSGI application in front of one service.
+
+    ``hosts`` are the names by which this server may be addressed. With ``open_access`` every caller is the owner.
+    ``probe`` is a path that only who started the server knows: it answers 204 without a credential.
+    """
+
+    def __init__(self, service: Service, hosts: frozenset[str], *, open_access: bool, probe: str) -> None:
+        self._service = service
+        self._hosts = hosts
+        self._open = open_access
+        self._probe = probe
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        wire = WireRequest(environ)
+        target = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
+        headers = {name.lower(): text for name, text in wire.headers.items()}
+        body = _body(environ, headers)
+        try:
+            response = self._answer(wire.method, target, headers, body, wire.scheme)
+            content = _content(response)
+        except Refusal as refusal:
+            response = _told(refusal)
+            content = iter((refusal.body().encode(),))
+        _waste(body, response.status)
+        extra = _SANDBOXED if target.startswith("/hatrac") else _ALWAYS
+        phrase = http.HTTPStatus(response.status).phrase
+        start_response(f"{response.status} {phrase}", list({**response.headers, **extra}.items()))
+        return content
+
+    def _answer(self, method: str, target: str, headers: dict[str, str], body: Body, scheme: str) -> Response:
+        check_place(headers, self._hosts, scheme)
+        if target == self._probe:
+            return Response(204)
+        known = self._open or self._service.tokens.admits(headers)
+        public = {name: text for name, text in headers.items() if not name.startswith(PRIVATE_HEADERS)}
+        client = self._service.owner if known else None
+        return self._service.handle(Request(method, target, public, cast(BinaryIO, body), client))
+
+
+# ------------------------------------------------------------------------------------------------------------- checks
+
+
+def check_place(headers: dict[str, str], hosts: frozenset[str], scheme: str) -> None:
+    """Let a request pass that was addressed to us, by ourselves or by no page at all.
+
+    Raises:
+        Refusal: 403 the ``Host`` is not one of ours, or the ``Origin`` is another place than that host.
+    """
+    netloc = headers.get("host", "")
+    if not is_ours(netloc, hosts):
+        raise forbidden(f"This service is not known as {netloc!r}; ask for {', '.join(sorted(hosts))}.")
+    origin = headers.get("origin")
+    if origin is not None and origin.lower() != f"{scheme}://{netloc}".lower():
+        raise forbidden(f"A page from {origin!r} may not call this service.")
+
+
+def is_ours(netloc: str, hosts: frozenset[str]) -> bool:
+    """Say whether ``name[:port]`` names us. ``hosts`` with ``"*"`` allows every address that is a number.
+
+    A number cannot be pointed elsewhere by the owner of a name, which is what the check is for.
+    """
+    try:
+        name = urlsplit(f"//{netloc}").hostname or ""
+    except ValueError:
+        return False
+    return name in hosts or ("*" in hosts and _is_number(name))
+
+
+def _is_number(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+# ------------------------------------------------------------------------------------------------------------- bodies
+
+
+def _body(environ: dict[str, Any], headers: dict[str, str]) -> Body:
+    length = headers.get("content-length", "")
+    if "transfer-encoding" in headers:
+        return Body(environ["wsgi.input"], None)
+    return Body(environ["wsgi.input"], int(length) if length.isascii() and length.isdigit() else 0)
+
+
+def _waste(body: Body, status: int) -> None:
+    """Read the rest of the body, so that the connection can carry another request."""
+    try:
+        body.waste(LONGEST_WASTE if status == 413 else None)
+    except Refusal:
+        log.debug("The sender is gone.")
+
+
+def _content(response: Response) -> Iterable[bytes]:
+    """Return what is sent.
+
+    Raises:
+        Refusal: 404 the content was deleted meanwhile.
+    """
+    if isinstance(response.body, bytes):
+        return (response.body,)
+    if not isinstance(response.body, FileSlice):
+        return response.body
+    part = response.body
+    try:
+        file = part.path.open("rb")
+    except FileNotFoundError as error:
+        raise not_found("The content was deleted a moment ago.") from error
+    return _sent(file, part)
+
+
+def _sent(file: BinaryIO, part: FileSlice) -> Iterator[bytes]:
+    with file:
+        file.seek(part.offset)
+        left = part.length
+        while left and (block := file.read(min(BLOCK, left))):
+            left -= len(block)
+            yield block
+
+
+def _told(refusal: Refusal) -> Response:
+    length = len(refusal.body().encode())
+    return Response(refusal.status, {"Content-Type": "text/plain", "Content-Length": str(length), **refusal.headers})
