@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from deriva_ml import tables, vocabulary
+from deriva_ml.asset import asset
+from deriva_ml.asset.asset import Asset, AssetRecord
 from deriva_ml.catalog import clients
 from deriva_ml.catalog.embedded import EMBEDDED, FIRST_CATALOG, open_or_create, refuse_network_folder
+from deriva_ml.catalog.model import TableModel
 from deriva_ml.catalog.port import Port
 from deriva_ml.catalog.remote import RemotePort
+from deriva_ml.catalog.rows import Row, pages
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError, DerivaMLSchemaError
+from deriva_ml.catalog.terms import forget_terms
+from deriva_ml.catalog.whoami import cite, user_list, whoami
+from deriva_ml.definitions import ForeignKeyDefinition, TableDefinition
+from deriva_ml.errors import (
+    DerivaMLConfigurationError,
+    DerivaMLExecutionError,
+    DerivaMLReadOnlyError,
+    DerivaMLSchemaError,
+)
+from deriva_ml.feature import feature
+from deriva_ml.feature.feature import Feature
+from deriva_ml.feature.record import FeatureRecord
 from deriva_ml.names import ML_SCHEMA
-from deriva_ml.settings import find_home, workspace_folder
+from deriva_ml.rids import RidResult, resolve_rid, resolve_rids
+from deriva_ml.settings import find_home, store_folder, workspace_folder
+from deriva_ml.tables import ColumnLike
+from deriva_ml.vocabulary import VocabularyTermHandle
 
 
 class DerivaML:
@@ -134,13 +154,193 @@ class DerivaML:
         """Return the deriva client's data path of the default schema, or of ``schema``."""
         return self.pathBuilder().schemas[schema or self.default_schema]
 
+    def whoami(self) -> dict[str, Any] | None:
+        """Return what the server says of its client, None when nobody is logged in."""
+        return whoami(self.session)
+
+    def is_authenticated(self) -> bool:
+        """Return whether the server knows its client."""
+        return self.whoami() is not None
+
+    def user_list(self) -> list[Row]:
+        """Return the clients that the catalog has seen, with ``ID`` and ``Full_Name``."""
+        return user_list(self.session)
+
+    def is_snapshot(self) -> bool:
+        """Return whether this is the catalog as it was at some moment."""
+        return self.session.snapshot is not None
+
+    def catalog_snapshot(self, snapshot: str) -> DerivaML:
+        """Return the catalog as it was at ``snapshot``; it can be read, not changed."""
+        past = copy.copy(self)
+        past.__dict__.pop("catalog", None)
+        past.session = self.session.at(snapshot)
+        return past
+
+    def refresh_schema(self) -> None:
+        """Read the catalog's model again, after another program has changed it."""
+        self.session.refresh()
+
+    def resolve_rid(self, rid: str) -> RidResult:
+        """Return which table the row ``rid`` is in; raises DerivaMLRidsNotFound when it is in none."""
+        return resolve_rid(self.session, rid)
+
+    def resolve_rids(self, rids: Iterable[str], candidate_tables: Iterable[str] | None = None) -> dict[str, RidResult]:
+        """Return which table each row is in; raises DerivaMLRidsNotFound that names all that are in none."""
+        return resolve_rids(self.session, rids, candidate_tables)
+
+    def cite(self, entity: Any, current: bool = False) -> str:
+        """Return an address that names a row as it is now for good, or with ``current`` whatever it becomes."""
+        embedded = self.host_name == EMBEDDED
+        return cite(self.session, entity, store_folder(self.working_dir) if embedded else None, current)
+
+    def chaise_url(self, table: str) -> str:
+        """Return the address of the table's page in Chaise, the web client of Deriva servers."""
+        return f"https://{self.host_name}/chaise/recordset/#{self.catalog_id}/{self.session.model().find_table(table).name.path}"
+
     # ----------------------------------------------------------------------------------------------------- vocabulary
+
+    def add_term(
+        self,
+        table: str,
+        term_name: str,
+        description: str,
+        synonyms: Iterable[str] | None = None,
+        exists_ok: bool = True,
+    ) -> VocabularyTermHandle:
+        """Add a term to a vocabulary and return it; see :func:`deriva_ml.vocabulary.add_term`."""
+        return vocabulary.add_term(self.session, table, term_name, description, synonyms, exists_ok)
+
+    def lookup_term(self, table: str, name: str) -> VocabularyTermHandle:
+        """Return the term that has this name or synonym; raises DerivaMLInvalidTerm when there is none."""
+        return vocabulary.lookup_term(self.session, table, name)
+
+    def list_vocabulary_terms(self, table: str) -> list[VocabularyTermHandle]:
+        """Return all terms of a vocabulary, in order of their names."""
+        return vocabulary.list_vocabulary_terms(self.session, table)
+
+    def delete_term(self, table: str, name: str) -> None:
+        """Take a term away; raises DerivaMLDataError, which says where, while rows use it."""
+        vocabulary.delete_term(self.session, table, name)
+
+    def clear_vocabulary_cache(self, table: str | None = None) -> None:
+        """Read the terms of a vocabulary, or of all, anew when they are asked for next."""
+        forget_terms(self.session, table)
 
     # --------------------------------------------------------------------------------------------------------- tables
 
+    def create_table(self, table: TableDefinition | Mapping[str, Any], schema: str | None = None) -> Any:
+        """Make a table in the default schema, or in ``schema``, and return the deriva client's ``Table``."""
+        return clients.model_table(self.catalog, tables.create_table(self.session, table, schema))
+
+    def create_vocabulary(self, vocab_name: str, comment: str = "", schema: str | None = None) -> Any:
+        """Make a vocabulary and return the deriva client's ``Table``."""
+        name = tables.create_vocabulary(self.session, vocab_name, comment, schema, self.project_name)
+        return clients.model_table(self.catalog, name)
+
+    def create_asset(
+        self,
+        asset_name: str,
+        column_defs: Iterable[ColumnLike] = (),
+        fkey_defs: Iterable[ForeignKeyDefinition] = (),
+        referenced_tables: Iterable[Any] = (),
+        comment: str = "",
+        schema: str | None = None,
+    ) -> Any:
+        """Make an asset table, with the asset type of its name, and return the deriva client's ``Table``.
+
+        Each of ``referenced_tables`` gives it a column of that name, which refers to a row there.
+        """
+        name = tables.create_asset(self.session, asset_name, column_defs, fkey_defs, referenced_tables, comment, schema)
+        return clients.model_table(self.catalog, name)
+
+    def create_asset_table(
+        self,
+        asset_name: str,
+        additional_columns: Iterable[ColumnLike] = (),
+        comment: str = "",
+        schema: str | None = None,
+    ) -> Any:
+        """Make an asset table; the shorter spelling of :meth:`create_asset`."""
+        return self.create_asset(asset_name, additional_columns, comment=comment, schema=schema)
+
+    def get_table_as_dict(self, table: str) -> Iterator[Row]:
+        """Yield the rows of a table, a page of them per request."""
+        return pages(self.session, f"/entity/{self.session.model().find_table(table).name.path}")
+
     # --------------------------------------------------------------------------------------------------------- assets
 
+    def list_assets(self, table: str, sort: bool | None = None) -> list[Asset]:
+        """Return every asset of an asset table, newest first with ``sort=True``."""
+        return asset.list_assets(self.session, table, sort)
+
+    def find_assets(
+        self, table: str | None = None, asset_type: str | None = None, sort: bool | None = None
+    ) -> list[Asset]:
+        """Return the assets of a table, or of all, that have a type."""
+        return asset.find_assets(self.session, table, asset_type, sort)
+
+    def lookup_asset(self, rid: str) -> Asset:
+        """Return the asset ``rid``; raises DerivaMLRidsNotFound or DerivaMLTableTypeError when it is none."""
+        return asset.lookup_asset(self.session, rid)
+
+    def list_asset_tables(self) -> list[TableModel]:
+        """Return every asset table."""
+        return asset.list_asset_tables(self.session)
+
+    def asset_record_class(self, table: str) -> type[AssetRecord]:
+        """Return a pydantic class of the columns that users gave an asset table."""
+        return asset.asset_record_class(self.session, table)
+
     # ------------------------------------------------------------------------------------------------------- features
+
+    def create_feature(
+        self,
+        target_table: Any,
+        feature_name: str,
+        terms: Iterable[Any] = (),
+        assets: Iterable[Any] = (),
+        metadata: Iterable[Any] = (),
+        optional: Collection[str] = (),
+        comment: str = "",
+    ) -> type[FeatureRecord]:
+        """Make a feature and return the class of its records; see :func:`deriva_ml.feature.feature.create_feature`."""
+        return feature.create_feature(
+            self.session, target_table, feature_name, terms, assets, metadata, optional, comment
+        )
+
+    def lookup_feature(self, table: Any, feature_name: str) -> Feature:
+        """Return a feature of a table; raises DerivaMLFeatureNotFound, which lists those that it has."""
+        return feature.lookup_feature(self.session, table, feature_name)
+
+    def find_features(self, table: Any = None) -> list[Feature]:
+        """Return the features of a table, or of all."""
+        return feature.find_features(self.session, table)
+
+    def feature_record_class(self, table: Any, feature_name: str) -> type[FeatureRecord]:
+        """Return the class of a feature's records."""
+        return self.lookup_feature(table, feature_name).feature_record_class()
+
+    def feature_values(
+        self,
+        table: Any,
+        feature_name: str,
+        selector: Callable[[list[FeatureRecord]], FeatureRecord | None] | None = None,
+        materialize_limit: int | None = None,
+        execution_rids: Collection[str] | None = None,
+    ) -> Iterator[FeatureRecord]:
+        """Yield the values of a feature; see :func:`deriva_ml.feature.feature.feature_values`."""
+        return feature.feature_values(self.session, table, feature_name, selector, materialize_limit, execution_rids)
+
+    def delete_feature(self, table: Any, feature_name: str) -> bool:
+        """Drop a feature with all its values; return False when there is none."""
+        return feature.delete_feature(self.session, table, feature_name)
+
+    def add_features(self, features: Any) -> NoReturn:
+        """Refuse: a value without the execution that gave it has no provenance. Use ``exe.add_features``."""
+        raise DerivaMLExecutionError(
+            "Features are written by an execution: `with ml.create_execution(…) as exe: exe.add_features(records)`."
+        )
 
     # ------------------------------------------------------------------------------------------------------ workflows
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
-from deriva_local.service.attach import attach
-
 from deriva_local.service import messages
+from deriva_local.service.attach import attach, detach
 from deriva_local.store.place import refuse_network
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.session import Catalog
@@ -115,8 +114,8 @@ class EmbeddedPort:
         return self.service.handle(messages.Request(request.method, request.path, headers, body, self.service.owner))
 
     def close(self) -> None:
-        """Let go of the store's files."""
-        self.service.close()
+        """Let go of the store's files; whoever asks again opens them again."""
+        detach(self.service.folder)
 
 
 def _body(request: Request) -> bytes | Path:

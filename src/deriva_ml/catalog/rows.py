@@ -19,6 +19,7 @@ LONGEST_VALUES = 3_500
 """Limits of one ``any(…)``: how many values, and how many letters they take in the address."""
 BATCH_ROWS = 5_000
 BATCH_BYTES = 4_000_000
+PAGE_ROWS = 10_000
 
 
 # ----------------------------------------------------------------------------------------------------------------- read
@@ -63,6 +64,17 @@ def select(
     if len(filters) > 1:
         rows = _in_order(rows, sort)[:limit]
     return rows
+
+
+def pages(catalog: Catalog, path: str, size: int = PAGE_ROWS) -> Iterator[Row]:
+    """Yield the rows at an entity address in order of their RIDs, ``size`` of them per request."""
+    after = ""
+    while True:
+        rows = fetch(catalog, f"{path}@sort(RID){after}?limit={size}")
+        yield from rows
+        if len(rows) < size:
+            return
+        after = f"@after({encode(rows[-1]['RID'])})"
 
 
 def count(catalog: Catalog, table: TableName, where: Mapping[str, Any] | None = None) -> int:

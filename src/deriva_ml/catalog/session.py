@@ -47,6 +47,8 @@ class Catalog:
         self._model: CatalogModel | None = None
         self._model_etag = ""
         self._snapshots: dict[str, Catalog] = {}
+        self.remembered: dict[str, Any] = {}
+        """What rooms have read of this catalog and need not read again, by room."""
 
     @property
     def root(self) -> str:
@@ -139,7 +141,12 @@ class Catalog:
 
     def get(self, path: str) -> Any:
         """Return the JSON document at ``path`` below the catalog; raises as :meth:`request` does."""
-        return json_text.loads(self.request("GET", path).body)
+        return self.read(self.request("GET", path))
+
+    @staticmethod
+    def read(response: Response) -> Any:
+        """Return the JSON document that a response carries."""
+        return json_text.loads(response.body)
 
     # ---------------------------------------------------------------------------------------------- model and moments
 

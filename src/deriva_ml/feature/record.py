@@ -1,0 +1,113 @@
+"""Records of feature values: a pydantic class for each feature, with a field for each column of its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model
+
+from deriva_ml.catalog.model import ColumnModel
+from deriva_ml.feature import selectors
+
+if TYPE_CHECKING:
+    from deriva_ml.feature.feature import Feature
+
+
+def _plain(value: Any) -> Any:
+    """Return the Python number that a number of numpy or torch holds."""
+    return value.item() if hasattr(value, "item") and not isinstance(value, str | bytes) else value
+
+
+TYPES: dict[str, Any] = {
+    "text": str,
+    "int2": Annotated[int, BeforeValidator(_plain)],
+    "int4": Annotated[int, BeforeValidator(_plain)],
+    "int8": Annotated[int, BeforeValidator(_plain)],
+    "float4": Annotated[float, BeforeValidator(_plain)],
+    "float8": Annotated[float, BeforeValidator(_plain)],
+    "boolean": Annotated[bool, BeforeValidator(_plain)],
+    "json": Any,
+    "jsonb": Any,
+}
+"""What the columns of a feature hold in Python; the types that are not listed are texts."""
+
+
+class FeatureRecord(BaseModel):
+    """One value of a feature. :meth:`Feature.feature_record_class` makes the class for each feature."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    feature: ClassVar[Feature]
+
+    Execution: str | None = None
+    Feature_Name: str = ""
+    RCT: str | None = None
+
+    select_newest: ClassVar[Callable[..., Any]] = staticmethod(selectors.select_newest)
+    select_latest: ClassVar[Callable[..., Any]] = staticmethod(selectors.select_newest)
+    select_first: ClassVar[Callable[..., Any]] = staticmethod(selectors.select_first)
+    select_by_execution: ClassVar[Callable[..., Any]] = staticmethod(selectors.select_by_execution)
+    select_majority_vote: ClassVar[Callable[..., Any]] = staticmethod(selectors.select_majority_vote)
+
+    @classmethod
+    def feature_columns(cls) -> set[str]:
+        """Return the columns that carry the value: terms, assets and plain values."""
+        return set(cls.feature.feature_columns)
+
+    @classmethod
+    def term_columns(cls) -> set[str]:
+        """Return the columns that name a term."""
+        return set(cls.feature.term_columns)
+
+    @classmethod
+    def asset_columns(cls) -> set[str]:
+        """Return the columns that name an asset."""
+        return set(cls.feature.asset_columns)
+
+    @classmethod
+    def value_columns(cls) -> set[str]:
+        """Return the columns that hold plain values."""
+        return set(cls.feature.value_columns)
+
+    @property
+    def target_rid(self) -> str:
+        """The row that the value is about."""
+        return str(getattr(self, self.feature.target_column))
+
+
+def make_record_class(feature: Feature) -> type[FeatureRecord]:
+    """Return the record class of ``feature``, named ``<Target>Feature<Name>``."""
+    table = feature.feature_table
+    fields: dict[str, Any] = {feature.target_column: (str, ...)}
+    for name in (*feature.qualifier_columns, *feature.term_columns):
+        fields[name] = _field(table.columns[name], str)
+    for name in feature.asset_columns:
+        fields[name] = _field(table.columns[name], str | Path)
+    for name in feature.value_columns:
+        fields[name] = _field(table.columns[name], python_type(table.columns[name]))
+    fields["Feature_Name"] = (str, feature.feature_name)
+    made = create_model(
+        f"{feature.target_table.name.name}Feature{feature.feature_name}", __base__=FeatureRecord, **fields
+    )
+    made.feature = feature
+    return made
+
+
+def python_type(column: ColumnModel) -> Any:
+    """Return the type of a column's values in Python."""
+    if column.type.endswith("[]"):
+        return list[TYPES.get(column.type[:-2], str)]  # type: ignore[misc]
+    return TYPES.get(column.type, str)
+
+
+def _field(column: ColumnModel, kind: Any) -> tuple[Any, Any]:
+    if column.nullok or column.default is not None:
+        return (kind | None if kind is not Any else kind, column.default)
+    return (kind, ...)
+
+
+def read_record(record_class: type[FeatureRecord], row: Mapping[str, Any]) -> FeatureRecord:
+    """Return the record that a row of the feature's table holds."""
+    return record_class(**{name: row[name] for name in record_class.model_fields if name in row})
