@@ -81,7 +81,7 @@ LAZY_ALLOWED = (
 )
 # One adapter file per heavy or optional dependency: file pattern -> what it may load when first used.
 ADAPTERS = {
-    "deriva_ml/catalog/clients.py": {"deriva", "requests", "deriva_ml", "deriva_local"},
+    "deriva_ml/catalog/clients.py": {"deriva", "requests", "urllib3"},
     "deriva_ml/catalog/remote.py": {"deriva", "requests", "urllib3"},
     "deriva_ml/bag/verify.py": {"bdbag"},
 }
@@ -151,7 +151,10 @@ def test_imports_go_down_only(file: str) -> None:
     up = [
         f"{found.file}:{found.line} (floor {floor(file)}) imports {found.module} (floor {floor(target)})"
         for found in imports_of(file)
-        if (target := target_file(found.module)) and not is_bare_package(target) and floor(target) > floor(file)
+        if (target := target_file(found.module))
+        and not is_bare_package(target)
+        and floor(target) > floor(file)
+        and target.split("/")[0] == file.split("/")[0]  # the one road from package to package has a test of its own
     ]
     assert not up, "\n".join(up)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from typing import Any
+from urllib.parse import urlsplit
 
 from deriva_ml.catalog.embedded import EmbeddedPort
 from deriva_ml.catalog.port import Port, Request
@@ -57,8 +58,6 @@ def _place(port: Port) -> tuple[str, str, dict[str, Any] | None]:
 
 def _teach_client() -> None:
     """Let the client's sessions find embedded catalogs: the one function that makes them adds our way in."""
-    from urllib.parse import urlsplit
-
     from deriva.core import deriva_binding
 
     make = deriva_binding.get_new_requests_session
