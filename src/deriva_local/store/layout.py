@@ -9,6 +9,8 @@ t<RID>    one table per table of the catalog (:mod:`deriva_local.history.version
 
 from __future__ import annotations
 
+from typing import Any
+
 import apsw
 
 from deriva_local.history import versions
@@ -37,6 +39,15 @@ def load_model(connection: apsw.Connection, model_time: int, live: bool) -> Mode
     """Return the model as the last change at ``model_time`` left it."""
     rows = connection.execute(_LIVE) if live else connection.execute(_PAST, (model_time,))
     return assemble(model_time, (Record(*row) for row in rows))
+
+
+def dropped_tables(connection: apsw.Connection) -> list[tuple[str, int]]:
+    """Return the RIDs of tables that were dropped and are still in history, with the moment of their end."""
+    rows: list[Any] = connection.execute(
+        "SELECT rid, max(died) AS died FROM element WHERE kind = 'table' AND rid NOT IN "
+        f"(SELECT rid FROM element WHERE died = {FOREVER}) GROUP BY rid"
+    ).fetchall()
+    return [(rid, died) for rid, died in rows]
 
 
 def write_records(connection: apsw.Connection, changes: Changes, now: int) -> None:

@@ -184,6 +184,11 @@ class Store:
             raise not_found(f"Alias '{id}' does not exist.")
         return Alias(row[0], tuple(json.loads(row[1])), row[2], json.loads(row[3]))
 
+    def has_alias(self, id: str) -> bool:
+        """Tell whether there is an alias of this id."""
+        with refused(self.registry), self._connections.lent() as connection:
+            return connection.execute("SELECT 1 FROM alias WHERE id = ?", (id,)).fetchone() is not None
+
     def put_alias(self, alias: Alias, new: bool) -> None:
         """Store an alias, ``new`` or in place of the one with its id.
 

@@ -1,0 +1,109 @@
+"""Which table a RID belongs to: rows that are there, and rows that were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from deriva_local.history.clock import iso
+from deriva_local.history.versions import at, live, quoted
+from deriva_local.model.elements import Model, Table
+from deriva_local.store import layout
+from deriva_local.store.database import ReadSession
+from deriva_local.wire.crockford import micros_to_snap, normalise
+from deriva_local.wire.errors import not_found
+
+_AT_ONCE = 200
+"""Tables that one statement looks into."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A row's table, and when the row was deleted (None: it is there)."""
+
+    schema: str
+    table: str
+    died: int | None
+
+
+def resolve_rid(session: ReadSession, rid: str) -> dict[str, Any]:
+    """Return the document of ``/entity_rid/RID``: the table of a row, and for a deleted one when it was last seen.
+
+    Raises:
+        Refusal: 404 for a RID that no row has or had; the RIDs of model elements are none of rows.
+    """
+    try:
+        wanted = normalise(rid)
+    except ValueError as error:
+        raise not_found(f"'{rid}' is not a RID.") from error
+    spellings = (wanted,) if wanted == rid else (wanted, rid)
+    for spelling in spellings:
+        found = _alive(session, spelling)
+        if found is None and session.moment is None:
+            found = _dead(session, spelling)
+        if found is not None:
+            return _document(session, found, spelling)
+    raise not_found(f"No row has the RID '{wanted}'.")
+
+
+def _document(session: ReadSession, found: Found, rid: str) -> dict[str, Any]:
+    shown: dict[str, Any] = {"schema_name": found.schema, "table_name": found.table, "RID": rid}
+    if found.died is None:
+        return shown
+    row: Any = session.connection.execute("SELECT max(time) FROM moment WHERE time < ?", (found.died,)).fetchone()
+    last = row[0] if row[0] is not None else found.died - 1
+    return shown | {
+        "deleted_at": iso(found.died),
+        "last_visible_at": iso(last),
+        "last_visible_snaptime": micros_to_snap(last),
+    }
+
+
+def _alive(session: ReadSession, rid: str) -> Found | None:
+    past = session.moment is not None
+    predicate = at("t", "?2") if past else live("t")
+    parameters = (rid, session.moment) if past else (rid,)
+    tables = list(session.model.tables())
+    for some in _batches(tables):
+        parts = [
+            f"SELECT {number} FROM {quoted(table.physical)} AS t WHERE t.RID = ?1 AND {predicate}"
+            for number, table in enumerate(some)
+        ]
+        row: Any = session.connection.execute(" UNION ALL ".join(parts) + " LIMIT 1", parameters).fetchone()
+        if row is not None:
+            table = some[row[0]]
+            return Found(session.model.schema_by_rid[table.schema].name, table.name, None)
+    return None
+
+
+def _dead(session: ReadSession, rid: str) -> Found | None:
+    """Look for the last version of a deleted row, in tables that are there and in tables that are not."""
+    found = [each for each in (_last_version(session, table, rid) for table in session.model.tables()) if each]
+    found += _in_dropped_tables(session, rid)
+    return max(found, key=lambda each: each.died or 0, default=None)
+
+
+def _last_version(session: ReadSession, table: Table, rid: str) -> Found | None:
+    question = f"SELECT max(died) FROM {quoted(table.physical)} WHERE RID = ?"
+    row: Any = session.connection.execute(question, (rid,)).fetchone()
+    if row[0] is None:
+        return None
+    return Found(session.model.schema_by_rid[table.schema].name, table.name, row[0])
+
+
+def _in_dropped_tables(session: ReadSession, rid: str) -> Iterator[Found]:
+    """Look into the tables that were dropped; their rows died with them, at the latest."""
+    for table_rid, dropped in layout.dropped_tables(session.connection):
+        physical = Table(table_rid, "", "", ()).physical
+        question = f"SELECT max(died) FROM {quoted(physical)} WHERE RID = ?"
+        row: Any = session.connection.execute(question, (rid,)).fetchone()
+        if row[0] is not None:
+            model: Model = layout.load_model(session.connection, dropped - 1, live=False)
+            table = model.table_by_rid[table_rid]
+            yield Found(model.schema_by_rid[table.schema].name, table.name, min(row[0], dropped))
+
+
+def _batches(tables: list[Table]) -> Iterator[list[Table]]:
+    for start in range(0, len(tables), _AT_ONCE):
+        yield tables[start : start + _AT_ONCE]

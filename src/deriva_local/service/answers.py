@@ -1,0 +1,142 @@
+"""Requests to model resources, opened and answered: who asks, in which session, under which entity tag."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from deriva_local.acl.static import Onlooker, require_owner
+from deriva_local.model.documents import Portrait
+from deriva_local.service.messages import Client, Request, Response
+from deriva_local.store.database import Database, ReadSession, WriteSession
+from deriva_local.store.registry import Entry
+from deriva_local.url.ast import CatalogAddress
+from deriva_local.wire import etag
+from deriva_local.wire.crockford import micros_to_snap
+from deriva_local.wire.errors import Refusal, bad_request, forbidden, unauthorized
+
+JSON = "application/json"
+NOTHING = object()
+"""Stands for an absent body, where null is a value."""
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One request to one catalog."""
+
+    database: Database
+    entry: Entry
+    address: CatalogAddress
+    request: Request
+
+    @property
+    def client(self) -> Client:
+        return who(self.request)
+
+    @contextmanager
+    def reading(self) -> Iterator[ReadSession]:
+        """Read the moment that the address names.
+
+        Raises:
+            Refusal: 304 or 412 by the preconditions, 501 for others than the owner.
+        """
+        client = self.client
+        with self.database.read(self.address.snapshot) as session:
+            require_owner(session.model, client)
+            self._check_preconditions(session)
+            yield session
+
+    @contextmanager
+    def writing(self) -> Iterator[WriteSession]:
+        """Write, if the preconditions hold for the state that the transaction meets.
+
+        Raises:
+            Refusal: 403 on a snapshot, 412 by the preconditions, 501 for others than the owner.
+        """
+        client = self.client
+        if self.address.snapshot is not None:
+            raise forbidden("A snapshot of the past cannot be changed.")
+        with self.database.write(client) as session:
+            require_owner(session.model, client)
+            self._check_preconditions(session)
+            yield session
+
+    def tag(self, session: ReadSession) -> str:
+        """Return the entity tag of model resources in the state that the session sees."""
+        moment = session.moment if session.moment is not None else session.model_snaptime
+        return etag.build(self.client.roles, None, micros_to_snap(moment), self.entry.alias)
+
+    def portrait(self, session: ReadSession) -> Portrait:
+        """Return the documents of the model as the client sees them."""
+        return Portrait(session.model, Onlooker(self.client.roles, past=session.moment is not None))
+
+    def answer(self, session: ReadSession, status: int, document: Any = NOTHING) -> Response:
+        """Return a response with the entity tag of what the session has become."""
+        headers = {"ETag": self.tag(session), "Vary": "cookie"}
+        if document is NOTHING:
+            return Response(status, headers)
+        return Response(status, {**headers, "Content-Type": JSON}, as_json(document))
+
+    def _check_preconditions(self, session: ReadSession) -> None:
+        tag = self.tag(session)
+        status = etag.refused(self.request.method, self.request.headers, tag)
+        if status is not None:
+            raise Refusal(status, "The model has changed: its ETag is another one.", {"ETag": tag, "Vary": "cookie"})
+
+
+def who(request: Request) -> Client:
+    """Return who asks.
+
+    Raises:
+        Refusal: 401 for an anonymous request.
+    """
+    if request.client is None:
+        raise unauthorized("Nobody is logged in.")
+    return request.client
+
+
+def as_json(document: Any) -> bytes:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass") + b"\n"
+
+
+def json_body(request: Request, absent: Any = NOTHING) -> Any:
+    """Return the parsed JSON body; ``absent`` stands in for an empty one.
+
+    Raises:
+        Refusal: 400 if it is not JSON, or is empty and must not be.
+    """
+    body = text_body(request)
+    if not body.strip() and absent is not NOTHING:
+        return absent
+    try:
+        return json.loads(body)
+    except ValueError as error:
+        raise bad_request(f"The body of the request is not JSON: {error}.") from error
+
+
+def text_body(request: Request) -> str:
+    """Return the body as text.
+
+    Raises:
+        Refusal: 400 if it is not UTF-8.
+    """
+    if not isinstance(request.body, bytes):
+        raise bad_request("The body of the request must be sent whole.")
+    try:
+        return request.body.decode()
+    except UnicodeDecodeError as error:
+        raise bad_request("The body of the request is not UTF-8.") from error
+
+
+def allow(request: Request, *methods: str) -> str:
+    """Return the method of the request, if the resource has it.
+
+    Raises:
+        Refusal: 405, which lists the methods that it has.
+    """
+    if request.method not in methods:
+        raise Refusal(405, f"This resource has no {request.method}.", {"Allow": ", ".join(methods)})
+    return request.method

@@ -1,0 +1,168 @@
+"""The service itself, its catalogs and their aliases as resources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from deriva_local.acl import static
+from deriva_local.acl.static import Onlooker
+from deriva_local.model import intake
+from deriva_local.model.documents import FEATURES
+from deriva_local.service.answers import JSON, Visit, allow, as_json, json_body, who
+from deriva_local.service.messages import Client, Request, Response
+from deriva_local.store.registry import FACTS, Alias, Store, checked_id
+from deriva_local.wire import etag
+from deriva_local.wire.crockford import micros_to_snap
+from deriva_local.wire.errors import bad_request, conflict, not_offered
+
+PROTOCOL_VERSION = "1.0"
+
+
+def service(request: Request) -> Response:
+    """``/ermrest``: what this service is, and what it offers."""
+    allow(request, "GET")
+    return Response(200, {"Content-Type": JSON}, as_json({"version": PROTOCOL_VERSION, "features": FEATURES}))
+
+
+# ------------------------------------------------------------------------------------------------------------ catalogs
+
+
+def create(store: Store, request: Request) -> Response:
+    """``POST /ermrest/catalog``."""
+    allow(request, "POST")
+    document = _facts(intake.document(json_body(request, absent={}) or {}, "body"))
+    if document.get("clone_source") is not None and not isinstance(document["clone_source"], str):
+        raise bad_request("'clone_source' must be text or null.")
+    intake.annotations_of(document)
+    made = store.create_catalog(document, owners(document.get("owner"), who(request)))
+    return _made(request, f"/ermrest/catalog/{made}", made)
+
+
+def owners(listed: Any, client: Client) -> tuple[str, ...]:
+    """Return the owners that a document gives, or the client where it gives none.
+
+    Raises:
+        Refusal: 400 for anything but a list of text or null, 409 if the client is not among them.
+    """
+    if listed is None:
+        return (client.id,)
+    if not isinstance(listed, list) or not all(isinstance(role, str) for role in listed):
+        raise bad_request("'owner' must be a list of text.")
+    if not client.roles.intersection(listed):
+        raise conflict("The list of owners must include you.")
+    return tuple(listed)
+
+
+def _facts(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    for name in ("name", "description"):
+        if document.get(name) is not None and not isinstance(document[name], str):
+            raise bad_request(f"'{name}' must be text or null.")
+    return document
+
+
+def _made(request: Request, location: str, id: str, status: int = 201) -> Response:
+    if request.headers.get("accept") == "text/plain":
+        return Response(status, {"Location": location, "Content-Type": "text/plain"}, f"{id}\n".encode())
+    return Response(status, {"Location": location, "Content-Type": JSON}, as_json({"id": id}))
+
+
+def catalog(store: Store, visit: Visit) -> Response:
+    """``/ermrest/catalog/id``."""
+    method = allow(visit.request, "GET", "POST", "DELETE")
+    if method == "GET":
+        return _show(visit)
+    if method == "POST":
+        return _maintain(visit)
+    with visit.writing():  # the owner's only, and not while somebody writes
+        pass
+    if visit.entry.alias is not None:
+        store.delete_alias(visit.entry.alias)
+    else:
+        store.delete_catalog(visit.entry.id)
+    return Response(204)
+
+
+def _show(visit: Visit) -> Response:
+    client = visit.client
+    with visit.database.read(visit.address.snapshot) as session:
+        static.require_owner(session.model, client)
+        snap = micros_to_snap(session.snaptime)
+        onlooker = Onlooker(client.roles, past=session.moment is not None)
+        shown: dict[str, Any] = {
+            "id": visit.address.id,
+            "snaptime": snap,
+            "rights": static.catalog_rights(onlooker, session.model),
+            "acls": session.model.acls,
+            "annotations": session.model.annotations,
+            "features": FEATURES,
+            **visit.entry.facts,
+        }
+    if visit.entry.alias is not None:
+        shown["alias_target"] = visit.entry.id
+    tag = etag.build(client.roles, None, snap, visit.entry.alias)
+    return Response(200, {"ETag": tag, "Vary": "cookie", "Content-Type": JSON}, as_json(shown))
+
+
+def _maintain(visit: Visit) -> Response:
+    """``POST /ermrest/catalog/id?vacuum`` or ``?analyze``."""
+    if not {"vacuum", "analyze"}.intersection(visit.address.options):
+        raise bad_request("POST to a catalog needs ?vacuum or ?analyze.")
+    with visit.writing():
+        pass
+    visit.database.maintain()
+    return Response(204)
+
+
+# ------------------------------------------------------------------------------------------------------------- aliases
+
+
+def aliases(store: Store, request: Request) -> Response:
+    """``POST /ermrest/alias``."""
+    allow(request, "POST")
+    document = _facts(intake.document(json_body(request, absent={}) or {}, "body"))
+    id = checked_id(document.get("id")) or store.new_id()
+    store.put_alias(_alias(id, document, owners(document.get("owner"), who(request))), new=True)
+    return _made(request, f"/ermrest/alias/{id}", id)
+
+
+def alias(store: Store, id: str, request: Request) -> Response:
+    """``/ermrest/alias/id``."""
+    method = allow(request, "GET", "PUT", "DELETE")
+    client = who(request)
+    if method == "PUT":
+        return _put_alias(store, id, request, client)
+    found = store.alias(id)
+    _require_owner(found, client)
+    if method == "DELETE":
+        store.delete_alias(id)
+        return Response(204)
+    body = as_json({"id": found.id, "owner": found.owner, "alias_target": found.target, **found.facts})
+    return Response(200, {"Content-Type": JSON}, body)
+
+
+def _put_alias(store: Store, id: str, request: Request, client: Client) -> Response:
+    document = _facts(intake.document(json_body(request), "body"))
+    if checked_id(document.get("id")) not in (None, id):
+        raise bad_request(f"The document has id '{document['id']}', the address '{id}'.")
+    known = store.has_alias(id)
+    if known:
+        old = store.alias(id)
+        _require_owner(old, client)
+        kept = {"owner": list(old.owner), "alias_target": old.target, **old.facts}
+        document = {**kept, **document}
+    checked_id(id)
+    store.put_alias(_alias(id, document, owners(document.get("owner"), client)), new=not known)
+    return _made(request, f"/ermrest/alias/{id}", id, 200 if known else 201)
+
+
+def _alias(id: str, document: Mapping[str, Any], owner: tuple[str, ...]) -> Alias:
+    target = document.get("alias_target")
+    if target is not None and not isinstance(target, str):
+        raise bad_request("'alias_target' must be the id of a catalog, or null.")
+    return Alias(id, owner, target, {name: document[name] for name in FACTS if document.get(name) is not None})
+
+
+def _require_owner(found: Alias, client: Client) -> None:
+    if not client.roles.intersection(found.owner):
+        raise not_offered(f"Client '{client.id}' does not own alias '{found.id}', and only owners are answered here.")
