@@ -59,7 +59,8 @@ class Contents:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.incoming = folder / "incoming"
-        self.incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.incoming.mkdir(mode=0o700, exist_ok=True)
 
     def path(self, version: str) -> Path:
         """Return where the content of ``version`` lies."""

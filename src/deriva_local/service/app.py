@@ -27,6 +27,8 @@ from deriva_local.wire.etag import READING, refused
 log = logging.getLogger(__name__)
 
 NO_BODY = (204, 304)
+LARGEST_DOCUMENT = 1024 * 1024 * 1024
+"""How long a body may be that is read into memory."""
 
 
 class Service:
@@ -65,14 +67,14 @@ class Service:
 
     def _answer(self, request: Request) -> Response:
         asked = replace(request, method="GET") if request.method == "HEAD" else request
-        root = asked.target.partition("?")[0].split("/", 2)[1:2]
-        if root == ["authn"]:
+        root = _first_word(asked.target)
+        if root == "authn":
             return session.handle(self.tokens, self.owner, _whole(asked))
         if asked.client is None:
             raise unauthorized("Nobody is logged in: send the token of the store as a bearer token.")
-        if root == ["ermrest"]:
+        if root == "ermrest":
             return self._ermrest(_whole(asked))
-        if root == ["hatrac"]:
+        if root == "hatrac":
             return hatrac.handle(self.objects, asked)
         raise not_found("This service has /ermrest, /hatrac and /authn/session.")
 
@@ -88,16 +90,27 @@ class Service:
         self.objects.close()
 
 
+def _first_word(target: str) -> str:
+    """Return what comes first in a path, without the suffix that a root may have."""
+    return target.partition("?")[0].removeprefix("/").partition("/")[0].partition(";")[0]
+
+
 @lru_cache(maxsize=512)
 def _parsed(target: str) -> ast.Address:
     return parse(target)
 
 
 def _whole(request: Request) -> Request:
-    """Read the body: rows and documents are parsed whole."""
+    """Read the body: rows and documents are parsed whole.
+
+    Raises:
+        Refusal: 413 it is too long for that.
+    """
     if isinstance(request.body, bytes):
         return request
-    body = request.body.read_bytes() if isinstance(request.body, Path) else request.body.read()
+    body = request.body.read_bytes() if isinstance(request.body, Path) else request.body.read(LARGEST_DOCUMENT + 1)
+    if len(body) > LARGEST_DOCUMENT:
+        raise Refusal(413, f"At most {LARGEST_DOCUMENT} bytes in one request: send the rows in several.")
     return replace(request, body=body)
 
 

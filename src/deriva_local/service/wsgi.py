@@ -45,17 +45,18 @@ class Body:
         self._left = length
 
     def read(self, size: int = -1) -> bytes:
-        """Read ``size`` bytes or less, all that remains for -1; ``b""`` at the end."""
+        """Read ``size`` bytes, fewer only at the end; all that remains for -1."""
         if size < 0:
             return b"".join(iter(lambda: self.read(BLOCK), b""))
+        wanted = size if self._left is None else min(size, self._left)
         try:
-            block = bytes(self._stream.read(size if self._left is None else min(size, self._left)))
+            block = bytes(self._stream.read(wanted))
         except (OSError, ValueError) as error:  # the socket broke; or a chunk without a proper length
             raise bad_request("The connection ended before the body did.") from error
         if self._left is not None:
-            if not block and size and self._left:
+            if len(block) < wanted:
                 raise bad_request("The connection ended before the body did.")
-            self._left -= len(block)
+            self._left -= wanted
         return block
 
     def waste(self, limit: int | None) -> None:

@@ -1,0 +1,354 @@
+"""Hatrac's methods and their statuses, in process and over HTTP."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from typing import Any
+
+import pytest
+
+BYTES = b"twelve bytes"
+MD5 = base64.b64encode(hashlib.md5(BYTES).digest()).decode()
+SHA256 = base64.b64encode(hashlib.sha256(BYTES).digest()).decode()
+NAMESPACE = {"Content-Type": "application/x-hatrac-namespace"}
+
+
+@pytest.fixture
+def stored(send: Any, space: str) -> str:
+    """The address of an object with one version."""
+    assert send("PUT", f"{space}/x.bin", BYTES).status == 201
+    return f"{space}/x.bin"
+
+
+# --------------------------------------------------------------------------------------------------------- namespaces
+
+
+def test_a_namespace_is_made_once_and_lists_its_children(send: Any, space: str) -> None:
+    made = send("PUT", f"{space}/inner", headers=NAMESPACE)
+    assert (made.status, made.headers["content-type"], made.text) == (201, "text/uri-list", f"{space}/inner\n")
+    assert made.headers["location"] == f"{space}/inner"
+    assert send("PUT", f"{space}/inner", headers=NAMESPACE).status == 409
+    send("PUT", f"{space}/b", BYTES)
+    listed = send("GET", space)
+    assert listed.headers["content-type"] == "application/json"
+    assert listed.json() == [f"{space}/b", f"{space}/inner"]
+    assert send("GET", f"{space}/").json() == listed.json()
+    assert space in send("GET", "/hatrac").json()
+
+
+def test_a_namespace_is_listed_as_asked(send: Any, space: str) -> None:
+    send("PUT", f"{space}/b", BYTES)
+    assert send("GET", space, headers={"Accept": "text/uri-list"}).text == f"{space}/b\n"
+    page = send("GET", space, headers={"Accept": "text/html"})
+    assert page.headers["content-type"] == "text/html"
+    assert f'<a href="{space}/b">' in page.text
+
+
+def test_a_namespace_has_an_etag_that_follows_its_children(send: Any, space: str) -> None:
+    before = send("HEAD", space).headers["etag"]
+    assert send("GET", space, headers={"If-None-Match": before}).status == 304
+    send("PUT", f"{space}/b", BYTES)
+    after = send("GET", space, headers={"If-None-Match": before})
+    assert (after.status, after.headers["etag"] == before) == (200, False)
+
+
+def test_parents_are_made_only_when_asked(send: Any, space: str) -> None:
+    assert send("PUT", f"{space}/a/b/c", BYTES).status == 404
+    assert send("PUT", f"{space}/a/b", headers=NAMESPACE).status == 404
+    assert send("PUT", f"{space}/a/b/c?parents=false", BYTES).status == 404
+    assert send("GET", space).json() == []
+    assert send("PUT", f"{space}/a/b/c?parents=true", BYTES).status == 201
+    assert send("GET", f"{space}/a").json() == [f"{space}/a/b"]
+    assert send("PUT", f"{space}/d/e?parents=true", headers=NAMESPACE).status == 201
+
+
+@pytest.mark.parametrize(
+    ("method", "place", "headers", "status"),
+    [
+        ("PUT", "", {}, 409),  # an object onto a namespace
+        ("PUT", "/x.bin/inner", {}, 409),  # below an object
+        ("PUT", "/x.bin", NAMESPACE, 409),  # a namespace onto an object
+        ("PUT", "/x.bin:AAAA", {}, 409),  # a version is never changed
+        ("GET", "/missing", {}, 404),
+        ("GET", ":AAAA", {}, 404),
+        ("GET", "", {"Range": "bytes=0-1"}, 501),
+        ("GET", ";versions", {}, 404),
+        ("GET", ";metadata", {}, 404),
+        ("GET", ";upload", {}, 404),
+        ("GET", "/a b", {}, 400),
+        ("GET", ";strange", {}, 404),
+        ("PATCH", "/x.bin", {}, 405),
+        ("DELETE", "/x.bin;versions", {}, 405),
+        ("DELETE", "/missing", {}, 404),
+        ("DELETE", "/x.bin:AAAA", {}, 404),
+        ("POST", "/x.bin", {}, 400),
+    ],
+)
+def test_refusals(send: Any, stored: str, method: str, place: str, headers: dict[str, str], status: int) -> None:
+    space = stored.rpartition("/")[0]
+    target = f"{space}{place}".replace(" ", "+")
+    assert send(method, target, BYTES if method == "PUT" else b"", headers).status == status
+
+
+def test_the_root_stays(send: Any) -> None:
+    assert send("DELETE", "/hatrac").status == 403
+    assert send("PUT", "/hatrac", BYTES).status == 409
+    assert send("PUT", "/hatrac", headers=NAMESPACE).status == 409
+
+
+# ------------------------------------------------------------------------------------------------------------ objects
+
+
+def test_what_was_put_comes_back_with_its_facts(send: Any, space: str) -> None:
+    made = send("PUT", f"{space}/x%20y.txt", BYTES, {"Content-Type": "text/plain"})
+    version = made.text.strip()
+    assert (made.status, made.headers["location"]) == (201, version)
+    assert re.fullmatch(re.escape(f"{space}/x%20y.txt:") + "[A-Z0-9]{26}", version)
+    for target in (f"{space}/x%20y.txt", version):
+        got = send("GET", target)
+        assert (got.status, got.body) == (200, BYTES)
+        facts = {name: got.headers.get(name) for name in ("content-type", "content-md5", "content-sha256")}
+        assert facts == {"content-type": "text/plain", "content-md5": MD5, "content-sha256": SHA256}
+        assert got.headers["content-length"] == "12"
+        assert got.headers["content-location"] == version
+        assert got.headers["content-disposition"] == "filename*=UTF-8''x%20y.txt"
+        assert got.headers["etag"] == f'"{version.rpartition(":")[2]}"'
+
+
+def test_head_tells_the_same_without_the_bytes(send: Any, stored: str) -> None:
+    got, told = send("GET", stored), send("HEAD", stored)
+    assert (told.status, told.body) == (200, b"")
+    assert told.headers["accept-ranges"] == "bytes"
+    assert {**told.headers, "date": ""} == {**got.headers, "date": ""}
+
+
+def test_a_content_without_a_type_is_bytes(send: Any, stored: str) -> None:
+    assert send("GET", stored).headers["content-type"] == "application/octet-stream"
+
+
+def test_an_empty_content(send: Any, space: str) -> None:
+    assert send("PUT", f"{space}/empty", b"").status == 201
+    got = send("GET", f"{space}/empty")
+    assert (got.status, got.body, got.headers["content-length"]) == (200, b"", "0")
+
+
+def test_a_second_put_is_a_second_version(send: Any, stored: str) -> None:
+    first = send("GET", stored).headers["content-location"]
+    second = send("PUT", stored, b"other").text.strip()
+    assert send("GET", f"{stored};versions").json() == [second, first]
+    assert send("GET", stored).body == b"other"
+    assert send("GET", first).body == BYTES
+    assert send("GET", f"{stored};versions", headers={"Accept": "text/uri-list"}).text == f"{second}\n{first}\n"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Content-MD5": MD5}, 201),
+        ({"Content-MD5": hashlib.md5(BYTES).hexdigest()}, 201),
+        ({"Content-SHA256": SHA256}, 201),
+        ({"Content-MD5": MD5, "Content-SHA256": hashlib.sha256(BYTES).hexdigest()}, 201),
+        ({"Content-MD5": base64.b64encode(b"0" * 16).decode()}, 400),
+        ({"Content-SHA256": base64.b64encode(b"0" * 32).decode()}, 400),
+        ({"Content-MD5": "nonsense"}, 400),
+        ({"Content-Disposition": "filename*=UTF-8''name.txt"}, 201),
+        ({"Content-Disposition": "attachment; filename=name.txt"}, 400),
+        ({"Content-Disposition": "filename*=UTF-8''a%2Fb"}, 400),
+    ],
+)
+def test_what_is_said_of_a_content_is_checked(send: Any, space: str, headers: dict[str, str], status: int) -> None:
+    assert send("PUT", f"{space}/x", BYTES, headers).status == status
+    assert send("GET", space).json() == ([f"{space}/x"] if status == 201 else [])
+
+
+def test_a_disposition_is_kept(send: Any, space: str) -> None:
+    said = "filename*=UTF-8''na%20me.txt"
+    send("PUT", f"{space}/x", BYTES, {"Content-Disposition": said})
+    assert send("GET", f"{space}/x").headers["content-disposition"] == said
+
+
+# ------------------------------------------------------------------------------------------------- preconditions
+
+
+@pytest.mark.parametrize(
+    ("header", "value", "read", "written"),
+    [
+        ("If-None-Match", "{}", 304, 412),
+        ("If-None-Match", "*", 304, 412),
+        ("If-None-Match", '"other"', 200, 201),
+        ("If-Match", "{}", 200, 201),
+        ("If-Match", "*", 200, 201),
+        ("If-Match", '"other", {}', 200, 201),
+        ("If-Match", '"other"', 304, 412),
+    ],
+)
+def test_preconditions(send: Any, stored: str, header: str, value: str, read: int, written: int) -> None:
+    headers = {header: value.format(send("HEAD", stored).headers["etag"])}
+    assert send("GET", stored, headers=headers).status == read
+    assert send("HEAD", stored, headers=headers).status == read
+    assert send("PUT", stored, b"new", headers).status == written
+
+
+def test_preconditions_of_something_new(send: Any, space: str) -> None:
+    assert send("PUT", f"{space}/x", BYTES, {"If-Match": "*"}).status == 412
+    assert send("GET", space).json() == []
+    assert send("PUT", f"{space}/x", BYTES, {"If-None-Match": "*"}).status == 201
+
+
+def test_a_304_and_a_412_name_the_version(send: Any, stored: str) -> None:
+    etag = send("HEAD", stored).headers["etag"]
+    unchanged = send("GET", stored, headers={"If-None-Match": etag})
+    assert (unchanged.body, unchanged.headers["etag"]) == (b"", etag)
+    assert send("PUT", stored, b"new", {"If-Match": '"other"'}).headers["etag"] == etag
+
+
+def test_a_delete_keeps_to_its_precondition(send: Any, stored: str) -> None:
+    assert send("DELETE", stored, headers={"If-Match": '"other"'}).status == 412
+    assert send("GET", stored).status == 200
+    assert send("DELETE", stored, headers={"If-Match": send("HEAD", stored).headers["etag"]}).status == 204
+
+
+# ------------------------------------------------------------------------------------------------------------- ranges
+
+
+def test_a_range_is_a_part_without_checksums(send: Any, stored: str) -> None:
+    got = send("GET", stored, headers={"Range": "bytes=2-5"})
+    assert (got.status, got.body) == (206, BYTES[2:6])
+    assert got.headers["content-range"] == "bytes 2-5/12"
+    assert got.headers["content-length"] == "4"
+    assert not {"content-md5", "content-sha256", "content-disposition"} & set(got.headers)
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Range": "bytes=0-"}, 200),
+        ({"Range": "bytes=oops"}, 200),
+        ({"Range": "bytes=99-"}, 416),
+        ({"Range": "bytes=0-1,3-4"}, 501),
+        ({"Range": "bytes=0-1", "If-Range": '"other"'}, 200),
+        ({"Range": "bytes=0-1", "If-Match": '"other"'}, 304),
+    ],
+)
+def test_other_ranges(send: Any, stored: str, headers: dict[str, str], status: int) -> None:
+    got = send("GET", stored, headers=headers)
+    assert got.status == status
+    if status == 416:
+        assert got.headers["content-range"] == "bytes */12"
+    if status == 200:
+        assert got.body == BYTES
+
+
+# ----------------------------------------------------------------------------------------------------------- deletion
+
+
+def test_a_deleted_version_is_gone_and_the_others_stay(send: Any, stored: str) -> None:
+    first = send("HEAD", stored).headers["content-location"]
+    second = send("PUT", stored, b"other").text.strip()
+    assert send("DELETE", second).status == 204
+    assert send("GET", second).status == 404
+    assert send("GET", stored).headers["content-location"] == first
+    assert send("DELETE", first).status == 204
+    assert send("GET", stored).status == 409
+    assert send("GET", f"{stored};versions").json() == []
+    assert send("PUT", stored, BYTES).status == 201
+
+
+def test_a_deleted_object_is_gone_and_its_name_with_it(send: Any, stored: str) -> None:
+    version = send("HEAD", stored).headers["content-location"]
+    assert send("DELETE", stored).status == 204
+    assert send("GET", stored).status == 404
+    assert send("GET", version).status == 404
+    assert send("GET", f"{stored};versions").status == 404
+    assert send("PUT", stored, BYTES).status == 409
+    assert send("POST", f"{stored};upload", {"chunk-length": 1, "content-length": 1}).status == 409
+    assert send("DELETE", stored).status == 404
+
+
+def test_a_deleted_namespace_takes_everything_below_along(send: Any, space: str) -> None:
+    versions = [
+        send("PUT", f"{space}/a/{name}?parents=true", name.encode()).text.strip() for name in ("x", "y/z", "y/w")
+    ]
+    assert send("DELETE", f"{space}/a").status == 204
+    assert {send("GET", version).status for version in versions} == {404}
+    assert send("GET", space).json() == []
+    assert send("PUT", f"{space}/a", headers=NAMESPACE).status == 409
+    assert send("PUT", f"{space}/a/new?parents=true", BYTES).status == 404
+
+
+# ----------------------------------------------------------------------------------------------------------- metadata
+
+
+def test_metadata_is_shown(send: Any, space: str) -> None:
+    send("PUT", f"{space}/x", BYTES, {"Content-Type": "text/plain"})
+    assert send("GET", f"{space}/x;metadata").json() == {
+        "content-type": "text/plain",
+        "content-md5": MD5,
+        "content-sha256": SHA256,
+    }
+    field = send("GET", f"{space}/x;metadata/content-type")
+    assert (field.text, field.headers["content-type"]) == ("text/plain\n", "text/plain")
+    assert send("GET", f"{space}/x;metadata/content-disposition").status == 404
+    assert send("GET", f"{space}/x;metadata/strange").status == 400
+
+
+def test_metadata_is_changed(send: Any, stored: str) -> None:
+    text = {"Content-Type": "text/plain"}
+    assert send("PUT", f"{stored};metadata/content-type", b"image/png", text).status == 204
+    assert send("GET", stored).headers["content-type"] == "image/png"
+    assert send("DELETE", f"{stored};metadata/content-type").status == 204
+    assert send("DELETE", f"{stored};metadata/content-type").status == 404
+    assert send("PUT", f"{stored};metadata/content-disposition", b"nonsense", text).status == 400
+    assert send("PUT", f"{stored};metadata/content-disposition", b"filename*=UTF-8''n", text).status == 204
+    assert send("GET", stored).headers["content-disposition"] == "filename*=UTF-8''n"
+
+
+def test_a_checksum_is_what_the_content_is(send: Any, stored: str) -> None:
+    text = {"Content-Type": "text/plain"}
+    assert send("PUT", f"{stored};metadata/content-md5", MD5.encode(), text).status == 204
+    assert send("PUT", f"{stored};metadata/content-md5", hashlib.md5(b"").hexdigest().encode(), text).status == 409
+    assert send("PUT", f"{stored};metadata/content-md5", b"nonsense", text).status == 400
+    assert send("DELETE", f"{stored};metadata/content-md5").status == 501
+
+
+# ------------------------------------------------------------------------------------------------------- access lists
+
+
+def test_access_lists_name_the_owner(send: Any, stored: str) -> None:
+    owner = send("GET", "/authn/session").json()["client"]["id"]
+    space, version = stored.rpartition("/")[0], send("HEAD", stored).headers["content-location"]
+    assert send("GET", f"{stored};acl").json() == {
+        "owner": [owner],
+        "update": [],
+        "read": [],
+        "subtree-owner": [],
+        "subtree-read": [],
+    }
+    assert set(send("GET", f"{space};acl").json()) == {
+        "owner",
+        "create",
+        "read",
+        "subtree-owner",
+        "subtree-create",
+        "subtree-update",
+        "subtree-read",
+    }
+    assert send("GET", f"{version};acl").json() == {"owner": [owner], "read": []}
+    assert send("GET", f"{stored};acl/owner").json() == [owner]
+    assert send("GET", f"{stored};acl/owner/{owner.replace(':', '%3A')}").text == f"{owner}\n"
+    assert send("GET", f"{stored};acl/owner/nobody").status == 404
+    assert send("GET", f"{stored};acl/create").status == 400
+    assert send("GET", "/hatrac;acl/owner").json() == [owner]
+
+
+@pytest.mark.parametrize(("method", "place"), [("PUT", ";acl/read"), ("PUT", ";acl/read/x"), ("DELETE", ";acl/read")])
+def test_access_lists_are_not_changed(send: Any, stored: str, method: str, place: str) -> None:
+    assert send(method, stored + place, ["*"]).status == 501
+
+
+def test_objects_are_not_renamed(send: Any, stored: str) -> None:
+    answer = send("POST", f"{stored}2", {"command": "rename_from", "source_name": stored.removeprefix("/hatrac")})
+    assert answer.status == 501
+    assert "PUT the content" in answer.text
