@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from deriva_local.model.elements import Acls, Column, ForeignKey, Model, Schema, Table
 from deriva_local.service.messages import Client
-from deriva_local.wire.errors import not_offered
+from deriva_local.wire.errors import bad_request, conflict, not_offered
 
 Kind: TypeAlias = Literal["catalog", "schema", "table", "column", "foreign_key"]
 
@@ -96,6 +96,21 @@ def foreign_key_rights(onlooker: Onlooker, model: Model, foreign_key: ForeignKey
     table = model.table_by_rid[foreign_key.table]
     schema = model.schema_by_rid[table.schema]
     return _rights(onlooker, ("insert", "update"), model.acls, schema.acls, table.acls, foreign_key.acls)
+
+
+def owners(listed: Any, client: Client) -> tuple[str, ...]:
+    """Return the owners that a document gives, or the client where it gives none.
+
+    Raises:
+        Refusal: 400 for anything but a list of text or null, 409 if the client is not among them.
+    """
+    if listed is None:
+        return (client.id,)
+    if not isinstance(listed, list) or not all(isinstance(role, str) for role in listed):
+        raise bad_request("'owner' must be a list of text.")
+    if not client.roles.intersection(listed):
+        raise conflict("The list of owners must include you.")
+    return tuple(listed)
 
 
 def require_owner(model: Model, client: Client) -> None:

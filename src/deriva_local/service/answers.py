@@ -112,9 +112,27 @@ def json_body(request: Request, absent: Any = NOTHING) -> Any:
     if not body.strip() and absent is not NOTHING:
         return absent
     try:
-        return json.loads(body)
-    except ValueError as error:
+        document = json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
         raise bad_request(f"The body of the request is not JSON: {error}.") from error
+    if "\\u" in body:
+        _check_characters(document)
+    return document
+
+
+def _no_constant(word: str) -> Any:
+    raise ValueError(f"{word} is no JSON value")
+
+
+def _check_characters(document: Any) -> None:
+    """Refuse what no text of a catalog can hold: NUL, and halves of characters."""
+    text = json.dumps(document, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise bad_request("The body of the request has an escape that is half a character.") from error
+    if "\\u0000" in text:
+        raise bad_request("The body of the request has a NUL character.")
 
 
 def text_body(request: Request) -> str:

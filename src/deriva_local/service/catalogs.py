@@ -14,7 +14,7 @@ from deriva_local.service.messages import Client, Request, Response
 from deriva_local.store.registry import FACTS, Alias, Store, checked_id
 from deriva_local.wire import etag
 from deriva_local.wire.crockford import micros_to_snap
-from deriva_local.wire.errors import bad_request, conflict, not_offered
+from deriva_local.wire.errors import bad_request, not_offered
 
 PROTOCOL_VERSION = "1.0"
 
@@ -35,23 +35,8 @@ def create(store: Store, request: Request) -> Response:
     if document.get("clone_source") is not None and not isinstance(document["clone_source"], str):
         raise bad_request("'clone_source' must be text or null.")
     intake.annotations_of(document)
-    made = store.create_catalog(document, owners(document.get("owner"), who(request)))
+    made = store.create_catalog(document, who(request))
     return _made(request, f"/ermrest/catalog/{made}", made)
-
-
-def owners(listed: Any, client: Client) -> tuple[str, ...]:
-    """Return the owners that a document gives, or the client where it gives none.
-
-    Raises:
-        Refusal: 400 for anything but a list of text or null, 409 if the client is not among them.
-    """
-    if listed is None:
-        return (client.id,)
-    if not isinstance(listed, list) or not all(isinstance(role, str) for role in listed):
-        raise bad_request("'owner' must be a list of text.")
-    if not client.roles.intersection(listed):
-        raise conflict("The list of owners must include you.")
-    return tuple(listed)
 
 
 def _facts(document: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -122,7 +107,7 @@ def aliases(store: Store, request: Request) -> Response:
     allow(request, "POST")
     document = _facts(intake.document(json_body(request, absent={}) or {}, "body"))
     id = checked_id(document.get("id")) or store.new_id()
-    store.put_alias(_alias(id, document, owners(document.get("owner"), who(request))), new=True)
+    store.put_alias(_alias(id, document, static.owners(document.get("owner"), who(request))), new=True)
     return _made(request, f"/ermrest/alias/{id}", id)
 
 
@@ -152,7 +137,7 @@ def _put_alias(store: Store, id: str, request: Request, client: Client) -> Respo
         kept = {"owner": list(old.owner), "alias_target": old.target, **old.facts}
         document = {**kept, **document}
     checked_id(id)
-    store.put_alias(_alias(id, document, owners(document.get("owner"), client)), new=not known)
+    store.put_alias(_alias(id, document, static.owners(document.get("owner"), client)), new=not known)
     return _made(request, f"/ermrest/alias/{id}", id, 200 if known else 201)
 
 

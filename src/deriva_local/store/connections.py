@@ -34,6 +34,8 @@ STATEMENTS = 512
 PATIENCE = 25.0
 """Seconds that a writer waits for others before it is told to try again."""
 
+READ_ONLY = "{path} is read-only; a catalog needs a folder that it can write to."
+
 _PREPARE = """
 PRAGMA synchronous = FULL;
 PRAGMA temp_store = MEMORY;
@@ -124,6 +126,9 @@ def opened(path: Path, patience: float = PATIENCE, create: bool = False) -> apsw
     """Return a new connection, with everything set that a durable store needs."""
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
     connection = apsw.Connection(str(path), flags=flags, statementcachesize=STATEMENTS)
+    if connection.readonly("main"):
+        connection.close()
+        raise ReadOnlyStore(READ_ONLY.format(path=path))
     connection.set_busy_timeout(int(patience * 1000))
     if create:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
@@ -172,7 +177,7 @@ def explained(path: Path) -> Iterator[None]:
     except apsw.FullError as error:
         raise StoreProblem(f"The disk is full: {path} cannot be written. Free some space and try again.") from error
     except (apsw.ReadOnlyError, apsw.PermissionsError) as error:
-        raise ReadOnlyStore(f"{path} is read-only; a catalog needs a folder that it can write to.") from error
+        raise ReadOnlyStore(READ_ONLY.format(path=path)) from error
     except apsw.CantOpenError as error:
         raise _unopened(path) from error
     except (apsw.NotADBError, apsw.CorruptError) as error:
@@ -187,7 +192,7 @@ def _unopened(path: Path) -> StoreProblem:
     if not path.parent.exists():
         return StoreProblem(f"{path.parent} does not exist.")
     if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
-        return ReadOnlyStore(f"{path} is read-only; a catalog needs a folder that it can write to.")
+        return ReadOnlyStore(READ_ONLY.format(path=path))
     return StoreProblem(f"{path} cannot be opened.")
 
 

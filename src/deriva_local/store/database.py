@@ -8,7 +8,6 @@ changes the entity tags.
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +30,9 @@ _NOW = "SELECT time, model, next_rid FROM moment ORDER BY time DESC LIMIT 1"
 _THEN = "SELECT time, model, next_rid FROM moment WHERE time <= ? ORDER BY time DESC LIMIT 1"
 _MODELS = 16
 """How many models of different times stay in memory."""
+
+_WORTH_A_LOOK = 4096
+"""So many RIDs must be in use before the planner is told of sizes at all."""
 
 _HIGHEST_RID = 2**62
 """A RID beyond this, given by a client, does not move the sequence: it would soon run out of numbers."""
@@ -78,7 +80,7 @@ class WriteSession(ReadSession):
         super().__init__(catalog_id, connection, model, None, last[0], last[1])
         self.client = client
         self.now = clock.after(last[0], time.time_ns() // 1000)
-        self.next_rid = last[2]
+        self.rids_before = self.next_rid = last[2]
         self.changed = False
 
     def allocate_rids(self, count: int) -> range:
@@ -132,7 +134,6 @@ class Database:
         self._connections = Connections(path, install, patience)
         self._queue = Queue(path.with_name("writers.lock"), patience)
         self._models: dict[int, Model] = {}
-        self._guard = threading.Lock()
         self._known_clients: set[str] = set()
 
     @contextmanager
@@ -203,30 +204,45 @@ class Database:
             "INSERT INTO moment (time, model, next_rid) VALUES (?, ?, ?)",
             (session.now, session.model_snaptime, session.next_rid),
         )
+        if grown(session.next_rid, session.rids_before):
+            session.connection.execute(layout.ANALYZE).fetchall()
         session.connection.execute("COMMIT")
+        if session.model_snaptime == session.now:
+            self._remember(session.model)
 
     def _model(self, connection: apsw.Connection, model_time: int, live: bool = True) -> Model:
         found = self._models.get(model_time)
         if found is not None:
             return found
-        model = layout.load_model(connection, model_time, live)
-        with self._guard:
-            self._models[model_time] = model
-            while len(self._models) > _MODELS:
-                self._models.pop(next(iter(self._models)))
+        return self._remember(layout.load_model(connection, model_time, live))
+
+    def _remember(self, model: Model) -> Model:
+        """Keep a model in memory, and let go of the oldest of too many. No lock: a fork would copy it locked."""
+        self._models[model.snaptime] = model
+        for old in sorted(self._models)[: max(0, len(self._models) - _MODELS)]:
+            self._models.pop(old, None)
         return model
 
     def maintain(self) -> None:
         """Refresh what the query planner knows of the sizes of tables, and shorten the log."""
         with self._queue.turn(), refused(self.path), self._connections.lent() as connection:
-            connection.execute("ANALYZE")
+            connection.execute(layout.ANALYZE).fetchall()
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        self._connections.close()
 
     def close(self) -> None:
         """Let go of the file. What is read or written later opens it again."""
         self._connections.close()
         self._queue.close()
+
+
+def grown(rids: int, before: int) -> bool:
+    """Tell whether the catalog has doubled since the planner last looked at the sizes of its tables.
+
+    Example:
+        >>> grown(4096, 4095), grown(8191, 4096), grown(600, 100)
+        (True, False, False)
+    """
+    return rids >= _WORTH_A_LOOK and rids.bit_length() > before.bit_length()
 
 
 def _last(connection: apsw.Connection) -> tuple[int, int, int]:

@@ -31,6 +31,9 @@ CREATE TABLE serial (rid TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE fact (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
 
+ANALYZE = "ANALYZE; CREATE TABLE IF NOT EXISTS stale (x); DROP TABLE stale"
+"""Tell the query planner of the sizes of tables; the change of schema makes all connections read them."""
+
 _LIVE = f"SELECT rid, kind, parent, doc FROM element WHERE died = {FOREVER}"
 _PAST = "SELECT rid, kind, parent, doc FROM element WHERE died > ?1 AND born <= ?1"
 

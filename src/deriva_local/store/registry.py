@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +20,10 @@ from typing import Any
 
 import apsw
 
+from deriva_local.acl.static import owners
+from deriva_local.service.messages import Client
 from deriva_local.store import catalog as catalog_file
-from deriva_local.store.connections import APPLICATION, PATIENCE, Connections, explained, opened, refused
+from deriva_local.store.connections import APPLICATION, PATIENCE, READ_ONLY, Connections, explained, opened, refused
 from deriva_local.store.database import Database
 from deriva_local.store.place import ReadOnlyStore, StoreProblem, refuse_network, refuse_newer, sync_folder
 from deriva_local.store.queue import Queue
@@ -78,7 +79,6 @@ class Store:
         self._queue = Queue(self.folder / "store.lock", patience)
         self._connections = Connections(self.folder / "registry.sqlite", None, patience)
         self._databases: dict[str, Database] = {}
-        self._guard = threading.Lock()
         self._prepare()
 
     @property
@@ -93,13 +93,14 @@ class Store:
 
     # ------------------------------------------------------------------------------------------------------- catalogs
 
-    def create_catalog(self, document: Mapping[str, Any], owner: tuple[str, ...]) -> str:
-        """Create a catalog and return its id; ``document`` may give ``id``, ``annotations`` and facts to keep.
+    def create_catalog(self, document: Mapping[str, Any], client: Client) -> str:
+        """Create a catalog and return its id; ``document`` may give ``id``, ``owner``, ``annotations`` and facts.
 
         Raises:
-            Refusal: 409 for an id that is taken, 400 for one that no catalog can have.
+            Refusal: 409 for an id that is taken and for owners without the client, 400 for a malformed document.
         """
         wanted = checked_id(document.get("id"))
+        owner = owners(document.get("owner"), client)
         with self._changing() as connection:
             if wanted is not None and _taken(connection, wanted):
                 raise conflict(f"The catalog id '{wanted}' is taken.")
@@ -136,15 +137,17 @@ class Store:
         """Return the database of a registered catalog.
 
         Raises:
+            Refusal: 404 if it has been deleted meanwhile.
             OSError: its file is damaged, or a newer program's.
         """
         found = self._databases.get(entry.folder)
-        if found is None:
-            path = self._catalogs / entry.folder / catalog_file.FILE
-            catalog_file.check(path)
-            with self._guard:
-                found = self._databases.setdefault(entry.folder, Database(path, entry.id, self._patience))
-        return found
+        if found is not None:
+            return found
+        path = self._catalogs / entry.folder / catalog_file.FILE
+        if not path.exists():
+            raise not_found(f"Catalog '{entry.id}' does not exist any more.")
+        catalog_file.check(path)
+        return self._databases.setdefault(entry.folder, Database(path, entry.id, self._patience))
 
     def catalogs(self) -> list[Entry]:
         """Return all catalogs, oldest first."""
@@ -164,8 +167,7 @@ class Store:
                 raise not_found(f"Catalog '{id}' does not exist.")
             connection.execute("UPDATE alias SET target = NULL WHERE target = ?", (id,))
             connection.execute("DELETE FROM catalog WHERE id = ?", (id,))
-        with self._guard:
-            database = self._databases.pop(row[0], None)
+        database = self._databases.pop(row[0], None)
         if database is not None:
             database.close()
         shutil.rmtree(self._catalogs / row[0])
@@ -257,9 +259,7 @@ class Store:
             with self._queue.turn():
                 self._create()
         except PermissionError as error:
-            raise ReadOnlyStore(
-                f"{self.folder} is read-only; a catalog needs a folder that it can write to."
-            ) from error
+            raise ReadOnlyStore(READ_ONLY.format(path=self.folder)) from error
 
     def _create(self) -> None:
         with explained(self.registry):
