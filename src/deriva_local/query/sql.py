@@ -37,7 +37,7 @@ def compile_plan(plan: Plan, past: bool, shape: Shape) -> Sql:
         where.append(behind(terms, plan.after))
     if plan.before is not None:
         where.append(ahead(terms, plan.before))
-    shown = [_record(plan.outputs, values)] if shape == "json" else values
+    shown = [record_of(plan.outputs, values)] if shape == "json" else values
     if plan.before is not None and plan.after is None:
         return _last_rows(plan, shown, source, where, terms)
     return _select(joined(", ", shown), source, where, order_by(terms), plan.limit)
@@ -158,7 +158,7 @@ def _link(pairs: Sequence[tuple[Ref, Ref]]) -> Sql:
 # ---------------------------------------------------------------------------------------------------------- outputs
 
 
-def _record(outputs: Sequence[Output], values: Sequence[Sql]) -> Sql:
+def record_of(outputs: Sequence[Output], values: Sequence[Sql]) -> Sql:
     """Return the expression of the JSON text of a row."""
     fields: list[Sql] = []
     opening = "{"
@@ -225,7 +225,7 @@ def _of_rows(selection: Selection, function: str, whole: Whole | None) -> Sql:
         return Sql(f"count({distinct}T{place}.RID)")
     columns = selection.instances[place].table.columns
     outputs = [Output(column.name, column.type, Ref(place, column)) for column in columns]
-    record = _record(outputs, [_value(selection, output) for output in outputs])
+    record = record_of(outputs, [_value(selection, output) for output in outputs])
     shown = record.within(f"CASE WHEN T{place}.RID IS NULL THEN 'null' ELSE {{0}} END")
     return shown.within(f"'[' || group_concat({distinct}{{0}}) || ']'")
 

@@ -1,0 +1,56 @@
+"""Queries ready to run, kept by the address that they came from: a repeated request is neither bound nor compiled again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from deriva_local.model.elements import Model
+from deriva_local.query.bind import bind
+from deriva_local.query.fragment import Late, Parameter
+from deriva_local.query.plan import Output
+from deriva_local.query.sql import Shape, compile_plan
+from deriva_local.url import ast
+from deriva_local.wire.types import SQLiteValue
+
+_KEPT = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement with its parameters; those that are late are filled in by :meth:`bindings`."""
+
+    model: Model
+    sql: str
+    params: tuple[Parameter, ...]
+    outputs: tuple[Output, ...]
+    past: bool
+
+    def bindings(self, moment: int | None) -> Iterable[SQLiteValue]:
+        """Return the parameters of a run that reads ``moment``."""
+        if not self.past:
+            return self.params  # type: ignore[return-value]
+        return [moment if isinstance(param, Late) else param for param in self.params]
+
+
+_prepared: dict[tuple[Any, ...], Prepared] = {}
+
+
+def prepare(target: str, part: ast.DataResource, model: Model, limit: int | None, past: bool, shape: Shape) -> Prepared:
+    """Return the query of an address; ``target`` is the address as it was written, with ``limit`` in it.
+
+    Raises:
+        Refusal: as :func:`~deriva_local.query.bind.bind`.
+    """
+    key = (target, past, shape)
+    found = _prepared.get(key)
+    if found is not None and found.model is model:
+        return found
+    plan = bind(part, model, limit)
+    statement = compile_plan(plan, past, shape)
+    made = Prepared(model, statement.text, statement.params, plan.outputs, past)
+    if len(_prepared) >= _KEPT:
+        _prepared.clear()
+    _prepared[key] = made
+    return made

@@ -1,0 +1,251 @@
+"""Answers requests for data: entity, attribute, attributegroup and aggregate, read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from deriva_local.acl.static import require_owner
+from deriva_local.data.changes import Changes
+from deriva_local.data.insert import InsertOptions, insert
+from deriva_local.data.intake import Field
+from deriva_local.data.update import update_groups, upsert
+from deriva_local.model.elements import Model, Table
+from deriva_local.query.path import PathBinder
+from deriva_local.query.plan import Output, Ref
+from deriva_local.query.prepared import prepare
+from deriva_local.query.sql import compile_rids
+from deriva_local.service.answers import allow, who
+from deriva_local.service.messages import Request, Response
+from deriva_local.service.negotiation import form_of, headers_of, limit_of, option
+from deriva_local.service.rows import csv_body, fetch, given_rows, json_body, outputs_of, stored_rows
+from deriva_local.store.database import Database, ReadSession, WriteSession
+from deriva_local.store.registry import Store
+from deriva_local.url import ast
+from deriva_local.wire import etag
+from deriva_local.wire.crockford import micros_to_snap
+from deriva_local.wire.errors import Refusal, bad_request, forbidden, not_found
+from deriva_local.wire.tabular import CSV, Rows, read_rows
+
+_METHODS = {
+    "entity": ("GET", "POST", "PUT", "DELETE"),
+    "attribute": ("GET", "DELETE"),
+    "attributegroup": ("GET", "PUT"),
+    "aggregate": ("GET",),
+}
+
+
+def handle(store: Store, address: ast.CatalogAddress, request: Request) -> Response:
+    """Answer a request whose address names data.
+
+    Raises:
+        Refusal: whatever is wrong with it; the door turns it into a response.
+    """
+    part = address.part
+    if not isinstance(part, ast.DataResource):
+        raise not_found("This address names no data.")
+    method = allow(request, *_METHODS[part.api])
+    entry = store.entry(address.id)
+    visit = _Visit(store.database(entry), address, part, request, entry.alias)
+    if method == "GET":
+        return _read(visit)
+    if address.snapshot is not None:
+        raise forbidden("A snapshot of the past cannot be changed.")
+    return _WRITERS[method, part.api](visit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Visit:
+    """One request to the data of one catalog."""
+
+    database: Database
+    address: ast.CatalogAddress
+    part: ast.DataResource
+    request: Request
+    alias: str | None
+
+    def tag(self, session: ReadSession) -> str:
+        """Return the entity tag of data in the state that the session sees."""
+        accept = self.request.headers.get("accept")
+        return etag.build(who(self.request).roles, accept, micros_to_snap(session.snaptime), self.alias)
+
+    def check(self, session: ReadSession) -> str:
+        """Return the entity tag, if the client may go on.
+
+        Raises:
+            Refusal: 304 or 412 by the preconditions, 501 for others than the owner.
+        """
+        require_owner(session.model, who(self.request))
+        tag = self.tag(session)
+        status = etag.refused(self.request.method, self.request.headers, tag)
+        if status is not None:
+            raise Refusal(
+                status, "The data has changed: its ETag is another one.", {"ETag": tag, "Vary": "cookie, accept"}
+            )
+        return tag
+
+    def rows(self) -> Rows:
+        """Return the rows of the body."""
+        body = self.request.body
+        if not isinstance(body, bytes):
+            raise bad_request("The body of the request must be sent whole.")
+        return read_rows(self.request.headers.get("content-type", ""), body)
+
+    def names(self, name: str) -> frozenset[str]:
+        """Return the column names that an option of the query lists."""
+        return frozenset(self.address.options.get(name, ()))
+
+
+# ---------------------------------------------------------------------------------------------------------- reading
+
+
+def _read(visit: _Visit) -> Response:
+    kind = form_of(visit.address, visit.request)
+    limit = limit_of(visit.address)
+    past = visit.address.snapshot is not None
+    with visit.database.read(visit.address.snapshot) as session:
+        headers = headers_of(visit.address, kind, visit.check(session))
+        shape = "values" if kind == CSV else "json"
+        query = prepare(visit.request.target, visit.part, session.model, limit, past, shape)  # type: ignore[arg-type]
+        found = fetch(session, query.sql, query.bindings(session.moment))
+    if kind == CSV:
+        return Response(200, headers, csv_body(query.outputs, found, _arrays_as_json(visit)))
+    return Response(200, headers, json_body([text for (text,) in found], kind))
+
+
+def _arrays_as_json(visit: _Visit) -> bool:
+    return option(visit.address, "arrays") == "json"
+
+
+# ---------------------------------------------------------------------------------------------------------- writing
+
+
+def _post_entity(visit: _Visit) -> Response:
+    rows = visit.rows()
+    conflicts = option(visit.address, "onconflict") or "abort"
+    if conflicts not in ("abort", "skip"):
+        raise bad_request(f"onconflict={conflicts} is not known: use abort or skip.")
+    given = visit.names("nondefaults")
+    options = InsertOptions(visit.names("defaults") - given, given, conflicts == "skip")
+    with visit.database.write(who(visit.request)) as session:
+        visit.check(session)
+        table = _single_table(visit.part, session.model)
+        rids = insert(session, table, rows, options)
+        return _stored_reply(visit, session, table, rows, ([], rids))
+
+
+def _put_entity(visit: _Visit) -> Response:
+    rows = visit.rows()
+    with visit.database.write(who(visit.request)) as session:
+        visit.check(session)
+        table = _single_table(visit.part, session.model)
+        return _stored_reply(visit, session, table, rows, upsert(session, table, rows))
+
+
+def _put_groups(visit: _Visit) -> Response:
+    rows = visit.rows()
+    kind = form_of(visit.address, visit.request, rows.kind)
+    with visit.database.write(who(visit.request)) as session:
+        visit.check(session)
+        table = _single_table(visit.part, session.model)
+        keys, targets = (_fields(table, items) for items in (visit.part.groups, visit.part.items))
+        if len({field.name for field in (*keys, *targets)}) < len(keys) + len(targets):
+            raise bad_request("A name occurs twice: give one of the columns another name.")
+        updated = update_groups(session, table, keys, targets, rows)
+        outputs = [Output(field.name, field.column.type, Ref(0, field.column)) for field in (*keys, *targets)]
+        headers = headers_of(visit.address, kind, visit.tag(session))
+        if kind == CSV:
+            return Response(200, headers, csv_body(outputs, updated, _arrays_as_json(visit)))
+        return Response(200, headers, json_body(given_rows(session, outputs, updated), kind))
+
+
+def _delete_entity(visit: _Visit) -> Response:
+    with visit.database.write(who(visit.request)) as session:
+        visit.check(session)
+        binder = PathBinder(session.model)
+        rids = _chosen(session, binder, visit.part.path)
+        changes = Changes(session)
+        changes.delete(binder.table, rids)
+        return _settled(visit, session, changes)
+
+
+def _delete_attribute(visit: _Visit) -> Response:
+    """Set the listed columns to NULL."""
+    with visit.database.write(who(visit.request)) as session:
+        visit.check(session)
+        binder = PathBinder(session.model)
+        rids = _chosen(session, binder, visit.part.path)
+        columns = [field.column for field in _fields(binder.table, visit.part.items)]
+        for column in columns:
+            if column.is_system:
+                raise forbidden(f"Column '{column.name}' can only be set by the service.")
+            if any(column.rid in key.columns for key in binder.table.keys):
+                raise Refusal(409, f"Column '{column.name}' belongs to a key and cannot be emptied.")
+        changes = Changes(session)
+        changes.update(binder.table, columns, [(rid, (None,) * len(columns)) for rid in rids])
+        return _settled(visit, session, changes)
+
+
+_WRITERS: dict[tuple[str, str], Callable[[_Visit], Response]] = {
+    ("POST", "entity"): _post_entity,
+    ("PUT", "entity"): _put_entity,
+    ("PUT", "attributegroup"): _put_groups,
+    ("DELETE", "entity"): _delete_entity,
+    ("DELETE", "attribute"): _delete_attribute,
+}
+
+
+def _single_table(part: ast.DataResource, model: Model) -> Table:
+    binder = PathBinder(model)
+    binder.follow(part.path)
+    if len(part.path.steps) > 1:
+        raise bad_request("Rows can only be written to one table: the path must name nothing else.")
+    return binder.table
+
+
+def _fields(table: Table, items: tuple[ast.Item, ...]) -> list[Field]:
+    """Return plain columns of the one table that is written to, under the names that the rows give them."""
+    fields = []
+    for item in items:
+        if not isinstance(item, ast.ColumnItem):
+            raise bad_request("Only plain columns can be written.")
+        column = table.by_name.get(item.column.parts[-1])
+        if column is None:
+            raise Refusal(409, f"Column '{item.column.parts[-1]}' does not exist in table '{table.name}'.")
+        fields.append(Field(item.out or column.name, column))
+    return fields
+
+
+def _chosen(session: ReadSession, binder: PathBinder, path: ast.Path) -> list[str]:
+    """Return the RIDs of the rows that a path names.
+
+    Raises:
+        Refusal: 404 when there is none.
+    """
+    statement = compile_rids(binder.follow(path))
+    rids = [rid for (rid,) in fetch(session, statement.text, statement.params)]  # type: ignore[arg-type]
+    if not rids:
+        raise not_found("The path names no row.")
+    return rids
+
+
+def _settled(visit: _Visit, session: WriteSession, changes: Changes) -> Response:
+    session.data_changed()
+    changes.settle()
+    return Response(204, {"ETag": visit.tag(session), "Vary": "cookie, accept"})
+
+
+def _stored_reply(
+    visit: _Visit, session: WriteSession, table: Table, rows: Rows, rids: tuple[list[str], list[str]]
+) -> Response:
+    """Return the rows as they are stored now: updated ones without their system columns, new ones with them."""
+    updated, inserted = rids
+    kind = form_of(visit.address, visit.request, rows.kind)
+    everything = outputs_of(table.columns)
+    headers = headers_of(visit.address, kind, visit.tag(session))
+    if kind == CSV:
+        found = stored_rows(session, table, everything, [*updated, *inserted], kind)
+        return Response(200, headers, csv_body(everything, found, _arrays_as_json(visit)))
+    own = outputs_of(column for column in table.columns if not column.is_system)
+    texts = stored_rows(session, table, own, updated, kind) if updated else []
+    return Response(200, headers, json_body(texts + stored_rows(session, table, everything, inserted, kind), kind))

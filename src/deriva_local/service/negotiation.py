@@ -1,0 +1,97 @@
+"""What the query and the headers of a data request ask of the response: its form, its length, its file name."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from deriva_local.service.messages import Request
+from deriva_local.url.ast import CatalogAddress
+from deriva_local.wire.errors import bad_request
+from deriva_local.wire.tabular import CSV, JSON, KINDS, Kind
+
+_SHORT: dict[str, Kind] = {"csv": CSV, "json": JSON}
+
+
+def form_of(address: CatalogAddress, request: Request, fallback: Kind = JSON) -> Kind:
+    """Return the form in which rows are to be written: ``?accept=`` first, then the best Accept entry we know."""
+    asked = option(address, "accept")
+    if asked is not None:
+        kind = _SHORT.get(asked) or _known(asked)
+        if kind is None:
+            raise bad_request(f"accept={asked} is not known: use csv, json or one of {', '.join(KINDS)}.")
+        return kind
+    accept = request.headers.get("accept")
+    if accept is None or accept == "*/*":
+        return fallback
+    return _known(accept) or _best(accept) or fallback
+
+
+def _known(name: str) -> Kind | None:
+    return next((kind for kind in KINDS if kind == name), None)
+
+
+def _best(accept: str) -> Kind | None:
+    """Return the known form with the highest quality in an Accept header, the first one among equals."""
+    best: Kind | None = None
+    highest = 0.0
+    for entry in accept.split(","):
+        name, *parameters = (part.strip() for part in entry.split(";"))
+        kind, quality = _known(name.lower()), _quality(parameters)
+        if kind is not None and quality > highest:
+            best, highest = kind, quality
+    return best
+
+
+def _quality(parameters: list[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "q":
+            try:
+                return float(value)
+            except ValueError:
+                return 0.0
+    return 1.0
+
+
+def option(address: CatalogAddress, name: str) -> str | None:
+    """Return the value of a query option that takes one, or None if it is not there.
+
+    Raises:
+        Refusal: 400 when it has no value or several.
+    """
+    values = address.options.get(name)
+    if values is None:
+        return None
+    if len(values) != 1:
+        raise bad_request(f"The option '{name}' takes one value.")
+    return values[0]
+
+
+def limit_of(address: CatalogAddress) -> int | None:
+    """Return the highest number of rows asked for.
+
+    Raises:
+        Refusal: 400 when it is neither a number nor ``none``.
+    """
+    text = option(address, "limit") if address.options else None
+    if text is None or text == "none":
+        return None
+    if not (text.isascii() and text.isdigit()) or int(text) >= 2**63:
+        raise bad_request(f"limit={text} is not a number of rows.")
+    return int(text)
+
+
+def headers_of(address: CatalogAddress, kind: Kind, tag: str) -> dict[str, str]:
+    """Return the headers of a response with rows.
+
+    Raises:
+        Refusal: 400 for a download without a name.
+    """
+    headers = {"Content-Type": kind, "ETag": tag, "Vary": "cookie, accept"}
+    if "download" in address.options:
+        name = option(address, "download")
+        if not name:
+            raise bad_request("download needs a file name.")
+        suffix = "csv" if kind == CSV else "json"
+        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(name, safe='')}.{suffix}"
+    return headers
