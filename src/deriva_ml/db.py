@@ -33,7 +33,7 @@ def open_database(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
     try:
         with locked(path.with_name(path.name + ".lock")):
             return _open_locked(path, schema_steps)
-    except (PermissionError, apsw.ReadOnlyError, apsw.CantOpenError) as error:
+    except (OSError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.FullError) as error:
         raise DerivaMLReadOnlyError(
             f"{path} cannot be written: {error}. Make its folder writable, or choose another with DERIVA_ML_HOME."
         ) from error

@@ -21,6 +21,12 @@ from deriva_ml.catalog.rows import Row, pages
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.catalog.terms import forget_terms
 from deriva_ml.catalog.whoami import cite, user_list, whoami
+from deriva_ml.dataset import finding
+from deriva_ml.dataset.bag import DatasetBag
+from deriva_ml.dataset.dataset import Dataset
+from deriva_ml.dataset.download import download_into
+from deriva_ml.dataset.elements import add_element_type, list_element_types
+from deriva_ml.dataset.spec import read_spec
 from deriva_ml.definitions import ForeignKeyDefinition, TableDefinition
 from deriva_ml.errors import (
     DerivaMLConfigurationError,
@@ -31,6 +37,8 @@ from deriva_ml.errors import (
 from deriva_ml.feature import feature
 from deriva_ml.feature.feature import Feature
 from deriva_ml.feature.record import FeatureRecord
+from deriva_ml.lineage.lookup import lookup
+from deriva_ml.lineage.models import LineageResult
 from deriva_ml.names import ML_SCHEMA
 from deriva_ml.rids import RidResult, resolve_rid, resolve_rids
 from deriva_ml.settings import find_home, store_folder, workspace_folder
@@ -348,7 +356,38 @@ class DerivaML:
 
     # ------------------------------------------------------------------------------------------------------- datasets
 
+    def find_datasets(self, deleted: bool = False, sort: bool | None = None) -> Iterator[Dataset]:
+        """Yield the datasets, deleted ones only if asked, newest first with ``sort=True``; three requests in all."""
+        return finding.find_datasets(self.session, self.cache_dir, deleted=deleted, sort=sort)
+
+    def lookup_dataset(self, dataset: Any, deleted: bool = False) -> Dataset:
+        """Return the dataset that a RID or a spec names; raises DerivaMLDatasetNotFound when there is none."""
+        return finding.lookup_dataset(self.session, self.cache_dir, dataset, deleted=deleted)
+
+    def delete_dataset(self, dataset: Any, recurse: bool = False) -> None:
+        """Mark a dataset as deleted, with ``recurse`` those below it; its history stays, and what used it can be traced."""
+        finding.delete_dataset(self.session, dataset, recurse=recurse)
+
+    def list_dataset_element_types(self) -> list[TableModel]:
+        """Return the tables whose rows may be members of datasets."""
+        return list_element_types(self.session)
+
+    def add_dataset_element_type(self, table: Any) -> TableModel:
+        """Let the rows of a table be members of datasets; adding it again changes nothing."""
+        return add_element_type(self.session, getattr(table, "name", table))
+
+    def download_dataset_bag(self, spec: Any) -> DatasetBag:
+        """Bring a dataset version here as a checked bag; see :func:`deriva_ml.dataset.download.download`.
+
+        ``spec`` is a DatasetSpec, a text like ``"1-ABC@1.0.0"``, or a mapping.
+        """
+        return download_into(self.session, self.cache_dir, read_spec(spec))
+
     # -------------------------------------------------------------------------------------------------------- lineage
+
+    def lookup_lineage(self, rid: str, *, depth: int | None = None, max_executions: int = 500) -> LineageResult:
+        """Return how an artifact came to exist, back to the raw data; see :func:`deriva_ml.lineage.lookup.lookup`."""
+        return lookup(self.session, rid, depth, max_executions)
 
     # -------------------------------------------------------------------------------------------------------- storage
 
@@ -373,7 +412,7 @@ def _check(session: Catalog, default_schema: str | None, domain_schemas: Collect
     if session.ml_schema not in schemas:
         raise DerivaMLSchemaError(
             f"Catalog {session.catalog_id} of {session.host} has no schema {session.ml_schema!r}: "
-            "`deriva_ml.schema.create_ml_schema` makes it, or `ml_schema=` says what it is called here."
+            "`deriva_ml.schema.create_ml_schema(host, catalog, project)` makes it, or `ml_schema=` says what it is called here."
         )
     unknown = sorted({*(domain_schemas or ()), *([default_schema] if default_schema else [])} - set(schemas))
     if unknown:

@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeAlias
 
 from deriva_local.service import messages
 from deriva_local.service.attach import attach, detach
-from deriva_local.store.place import refuse_network
+from deriva_local.store.place import ReadOnlyStore, refuse_network
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError
@@ -34,9 +34,7 @@ def refuse_network_folder(folder: Path, refuse: Callable[[Path], None] = refuse_
     try:
         refuse(folder)
     except OSError as error:
-        raise DerivaMLConfigurationError(
-            f"{error} Choose a folder on a local disk with DERIVA_ML_HOME or DerivaML(working_dir=…)."
-        ) from error
+        raise DerivaMLConfigurationError(str(error)) from error
 
 
 def open_or_create(home: Path, catalog_id: str = FIRST_CATALOG) -> tuple[EmbeddedPort, str]:
@@ -85,9 +83,10 @@ class EmbeddedPort:
         try:
             store_folder.mkdir(parents=True, exist_ok=True)
             self.service = attach(store_folder)
-        except PermissionError as error:
+        except (PermissionError, ReadOnlyStore) as error:
             raise DerivaMLReadOnlyError(
-                f"{store_folder} cannot be written: {error.strerror}. Choose another place with DERIVA_ML_HOME."
+                f"The catalog in {store_folder} cannot be written: {error.strerror or error}. "
+                "Choose another place with DERIVA_ML_HOME or DerivaML(working_dir=…)."
             ) from error
         except OSError as error:
             raise DerivaMLConfigurationError(f"The catalog in {store_folder} cannot be opened: {error}") from error

@@ -1,0 +1,70 @@
+"""Catalogs of the tests' own: embedded in this process, and on ``deriva-ml serve`` through the deriva client."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deriva_ml import DerivaML
+from deriva_ml.schema import create_ml_catalog
+
+START_SECONDS = 30
+ROADS = ["embedded", "served"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh home, and an empty current folder beside it; neither is made by the fixture's user by accident."""
+    folder = tmp_path / "home"
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.setenv("DERIVA_ML_HOME", str(folder))
+    monkeypatch.chdir(work)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def served_ml(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of one ``deriva-ml serve --open`` for all tests of this process; each takes a catalog of its own."""
+    store = tmp_path_factory.mktemp("served-ml") / "store"
+    command = [sys.executable, "-m", "deriva_ml.cli.serve", "--store", str(store), "--port", "0", "--open"]
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    address = process.stdout.readline().split()
+    if not address or not address[0].startswith("http"):
+        process.kill()
+        pytest.fail(f"deriva-ml serve did not start: {address}")
+    yield address[0]
+    process.terminate()
+    process.wait(START_SECONDS)
+
+
+@pytest.fixture
+def embedded_ml(home: Path) -> Iterator[DerivaML]:
+    """An embedded catalog on a fresh home."""
+    opened = DerivaML()
+    yield opened
+    opened.session.port.close()
+
+
+@pytest.fixture
+def remote_ml(home: Path, served_ml: str) -> Iterator[DerivaML]:
+    """A fresh catalog on the shared server, reached through the deriva client."""
+    made = create_ml_catalog(served_ml, "domain", credential={})
+    opened = DerivaML(served_ml, made.catalog_id, credential={})
+    yield opened
+    opened.session.port.close()
+
+
+@pytest.fixture(params=ROADS)
+def ml(request: pytest.FixtureRequest) -> DerivaML:
+    """A fresh catalog, by both roads: what works on one works on the other."""
+    road = {"embedded": "embedded_ml", "served": "remote_ml"}[request.param]
+    opened: DerivaML = request.getfixturevalue(road)
+    return opened
