@@ -78,7 +78,7 @@ def _columns(doc: Document, new_rid: NewRid) -> tuple[Column, ...]:
     ]
     names = [column.name for column in found]
     if len(set(names)) < len(names):
-        raise bad_request("The table names a column twice.")
+        raise conflict("The table names a column twice.")
     return tuple(replace(column, acl_bindings={}) for column in found)
 
 

@@ -5,6 +5,7 @@ The documents go through the same rules as those of a client.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from deriva_local.model import ddl
@@ -15,7 +16,7 @@ INDEXING = "tag:isrd.isi.edu,2018:indexing-preferences"
 HIDDEN: dict[str, list[str]] = {"insert": [], "update": [], "delete": [], "select": [], "enumerate": []}
 
 
-def new_model(snaptime: int, owner: tuple[str, ...], annotations: dict[str, Any], new_rid: ddl.NewRid) -> Model:
+def new_model(snaptime: int, owner: tuple[str, ...], annotations: Mapping[str, Any], new_rid: ddl.NewRid) -> Model:
     """Return the model of a new catalog that belongs to ``owner``."""
     lists: dict[str, list[str]] = {name: [] for name in _CATALOG_LISTS} | {"owner": list(owner)}
     notes = {INDEXING: {"btree": True, "trgm": False, "gin_array": False}, **annotations}

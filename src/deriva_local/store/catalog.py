@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import apsw
 
 from deriva_local.model.changes import creation
-from deriva_local.store import layout
+from deriva_local.service.messages import Client
+from deriva_local.store import clients, layout
 from deriva_local.store.builtin import new_model
 from deriva_local.store.connections import APPLICATION, explained, opened, preallocate_log
 from deriva_local.store.place import StoreProblem, refuse_newer, sync_folder
@@ -23,8 +25,10 @@ from deriva_local.wire.crockford import encode
 FILE = "catalog.sqlite"
 
 
-def create(folder: Path, owner: tuple[str, ...], annotations: dict[str, Any]) -> None:
-    """Create ``folder`` with an empty catalog in it; what a crash may have left there is cleared away first.
+def create(folder: Path, owner: tuple[str, ...], annotations: Mapping[str, Any], client: Client) -> None:
+    """Create ``folder`` with a new catalog in it, which knows its first client.
+
+    What a crash may have left there is cleared away first.
 
     Raises:
         StoreProblem: the disk is full, or the folder cannot be written.
@@ -36,7 +40,7 @@ def create(folder: Path, owner: tuple[str, ...], annotations: dict[str, Any]) ->
     with explained(path):
         connection = opened(path, create=True)
         try:
-            _fill(connection, owner, annotations)
+            _fill(connection, owner, annotations, client)
         finally:
             connection.close()
         preallocate_log(path)
@@ -44,15 +48,20 @@ def create(folder: Path, owner: tuple[str, ...], annotations: dict[str, Any]) ->
     sync_folder(folder.parent)
 
 
-def _fill(connection: apsw.Connection, owner: tuple[str, ...], annotations: dict[str, Any]) -> None:
+def _fill(connection: apsw.Connection, owner: tuple[str, ...], annotations: Mapping[str, Any], client: Client) -> None:
     now = time.time_ns() // 1000
     numbers = count(1)
-    model = new_model(now, owner, annotations, lambda: encode(next(numbers)))
+
+    def new_rid() -> str:
+        return encode(next(numbers))
+
+    model = new_model(now, owner, annotations, new_rid)
     changes = creation(model)
     with connection:
         connection.execute(layout.SCHEMA).fetchall()
         layout.write_records(connection, changes, now)
         layout.create_tables(connection, changes)
+        clients.introduce(connection, model, client, now, new_rid)
         connection.execute("INSERT INTO moment VALUES (?, ?, ?)", (now, now, next(numbers)))
         connection.execute(f"PRAGMA application_id = {APPLICATION}").fetchall()
         connection.execute(f"PRAGMA user_version = {layout.FORMAT}").fetchall()

@@ -36,7 +36,7 @@ PATIENCE = 25.0
 
 READ_ONLY = "{path} is read-only; a catalog needs a folder that it can write to."
 
-_PREPARE = """
+SETTINGS = """
 PRAGMA synchronous = FULL;
 PRAGMA temp_store = MEMORY;
 PRAGMA cache_size = -32000;
@@ -132,7 +132,7 @@ def opened(path: Path, patience: float = PATIENCE, create: bool = False) -> apsw
     connection.set_busy_timeout(int(patience * 1000))
     if create:
         connection.execute("PRAGMA journal_mode = WAL").fetchall()
-    for statement in _PREPARE.split(";"):
+    for statement in SETTINGS.split(";"):
         connection.execute(statement).fetchall()
     if sys.platform == "darwin":
         connection.execute(_MAC).fetchall()
@@ -201,7 +201,8 @@ def refused(path: Path) -> Iterator[None]:
     """Turn what SQLite says during a request into a refusal.
 
     Raises:
-        Refusal: 503 when others wrote for too long, 507 when the disk is full, 403 when the store is read-only.
+        Refusal: 503 when others wrote for too long, 507 when the disk is full, 403 when the store is read-only, 500
+            when the disk fails or the file is damaged.
     """
     try:
         yield
@@ -213,3 +214,7 @@ def refused(path: Path) -> Iterator[None]:
         ) from error
     except (apsw.ReadOnlyError, apsw.PermissionsError) as error:
         raise forbidden(f"{path} is read-only: nothing can be stored.") from error
+    except (apsw.NotADBError, apsw.CorruptError) as error:
+        raise Refusal(500, f"{path} is damaged: {error}. Restore it from a backup.") from error
+    except apsw.IOError as error:
+        raise Refusal(500, f"{path} cannot be read or written: {error}.") from error

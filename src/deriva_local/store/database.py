@@ -173,7 +173,8 @@ class Database:
         """
         if client.id not in self._known_clients:
             with self._transaction(client) as session:
-                clients.record(session)
+                if clients.introduce(session.connection, session.model, client, session.now, session.new_rid):
+                    session.data_changed()
             self._known_clients.add(client.id)
         with self._transaction(client) as session:
             yield session

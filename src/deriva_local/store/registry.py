@@ -106,7 +106,7 @@ class Store:
                 raise conflict(f"The catalog id '{wanted}' is taken.")
             made = wanted or _next_id(connection)
             folder = str(_count(connection, "folder"))
-            catalog_file.create(self._catalogs / folder, owner, dict(document.get("annotations") or {}))
+            catalog_file.create(self._catalogs / folder, owner, document.get("annotations") or {}, client)
             facts = {name: document[name] for name in FACTS if document.get(name) is not None}
             connection.execute(
                 "INSERT INTO catalog VALUES (?, ?, ?, ?)", (made, folder, time.time_ns() // 1000, json.dumps(facts))
