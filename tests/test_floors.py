@@ -53,6 +53,7 @@ FLOORS: list[tuple[str, int]] = [
     ("deriva_ml/lineage/graph.py", 1),
     ("deriva_ml/lineage/walk.py", 1),
     ("deriva_ml/lineage/models.py", 1),
+    ("deriva_ml/lineage/tree.py", 1),
     ("deriva_ml/dataset/versions.py", 1),
     ("deriva_ml/environment/redact.py", 1),
     # doors

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from deriva_ml.lineage.tree import render
+
 
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -79,6 +81,10 @@ class LineageResult(_Model):
     walked_complete: bool = True
     cycle_detected: bool = False
     depth_capped: bool = False
+
+    def __str__(self) -> str:
+        """Return the lineage as a tree of text."""
+        return render(self)
 
     def nodes(self) -> Iterator[LineageNode]:
         """Yield every node that is shown in full, each once, from the artifact backwards."""
