@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from deriva_ml import DerivaML
+from deriva_ml.catalog.port import Request, Response
 from deriva_ml.schema import create_ml_catalog
 
 START_SECONDS = 30
@@ -68,3 +69,21 @@ def ml(request: pytest.FixtureRequest) -> DerivaML:
     road = {"embedded": "embedded_ml", "served": "remote_ml"}[request.param]
     opened: DerivaML = request.getfixturevalue(road)
     return opened
+
+
+@pytest.fixture
+def requests_of(monkeypatch: pytest.MonkeyPatch) -> Callable[[DerivaML], list[str]]:
+    """Return a list that grows with each request that a session sends from then on."""
+
+    def listen(opened: DerivaML) -> list[str]:
+        sent: list[str] = []
+        real = opened.session.port.send
+
+        def send(request: Request) -> Response:
+            sent.append(f"{request.method} {request.path}")
+            return real(request)
+
+        monkeypatch.setattr(opened.session.port, "send", send)
+        return sent
+
+    return listen
