@@ -37,6 +37,7 @@ from deriva_ml.errors import (
 from deriva_ml.feature import feature
 from deriva_ml.feature.feature import Feature
 from deriva_ml.feature.record import FeatureRecord
+from deriva_ml.feature.workflows import list_workflow_executions
 from deriva_ml.lineage.lookup import lookup
 from deriva_ml.lineage.models import LineageResult
 from deriva_ml.names import ML_SCHEMA
@@ -339,6 +340,10 @@ class DerivaML:
     ) -> Iterator[FeatureRecord]:
         """Yield the values of a feature; see :func:`deriva_ml.feature.feature.feature_values`."""
         return feature.feature_values(self.session, table, feature_name, selector, materialize_limit, execution_rids)
+
+    def list_workflow_executions(self, workflow: Any) -> list[str]:
+        """Return the RIDs of the executions of a workflow (its RID, or a Workflow), or of all of a workflow type."""
+        return list_workflow_executions(self.session, workflow)
 
     def delete_feature(self, table: Any, feature_name: str) -> bool:
         """Drop a feature with all its values; return False when there is none."""

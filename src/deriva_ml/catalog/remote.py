@@ -149,8 +149,8 @@ def _stored_credential(host: str) -> dict[str, Any]:
 @contextmanager
 def _body(request: Request) -> Iterator[bytes | BinaryIO]:
     """Give what ``requests`` sends: a whole file as a stream, a part of one as bytes."""
-    if isinstance(request.body, bytes):
-        yield request.body
+    if isinstance(request.body, bytes) or not request.body.stat().st_size:  # an empty stream would have no length
+        yield request.body if isinstance(request.body, bytes) else b""
         return
     with request.body.open("rb") as file:
         if request.length is None:
