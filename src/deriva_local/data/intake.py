@@ -5,7 +5,7 @@ Floor 1, pure. Whole columns are looked at and converted at once: most need no m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from math import isfinite
@@ -54,7 +54,7 @@ def read_columns(rows: Rows, fields: Sequence[Field]) -> list[Values]:
     return [_from_cells([row[places[field.name]] for row in rows.rows], field) for field in fields]  # type: ignore[index]
 
 
-def check_header(rows: Rows, known: Sequence[str] | dict[str, Any]) -> None:
+def check_header(rows: Rows, known: Collection[str]) -> None:
     """Let the header of a CSV pass if it names known columns, each once; objects may have fields of any name.
 
     Raises:

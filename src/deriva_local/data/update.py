@@ -58,7 +58,8 @@ def upsert(session: WriteSession, table: Table, rows: Rows) -> tuple[list[str], 
             model or the data.
     """
     keys = _key_fields(table)
-    others = [Field(column.name, column) for column in _own(table) if column not in [key.column for key in keys]]
+    found_by = {key.column.rid for key in keys}
+    others = [Field(column.name, column) for column in _own(table) if column.rid not in found_by]
     fields = [*keys, *others]
     check_header(rows, table.by_name)
     session.data_changed()
@@ -133,6 +134,6 @@ def _found_one_by_one(
 def _is_indexed(table: Table, columns: Sequence[Column]) -> bool:
     """Tell whether a key or foreign key lies within the columns, so that its index finds rows by them."""
     chosen = {column.rid for column in columns}
-    indexed = [key.columns for key in (*table.keys, *table.foreign_keys)]
+    indexed = [key.columns for key in table.keys] + [key.columns for key in table.foreign_keys]
     system = {column.rid for column in table.columns if column.name in ("RCB", "RMB")}
     return any(set(each) <= chosen and not set(each) <= system for each in indexed)

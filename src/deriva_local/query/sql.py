@@ -3,8 +3,7 @@
 Floor 1, pure. Every value of a user, names of outputs included, is a parameter; the text holds only physical names,
 keywords and numbers of our own.
 
-Live and historical queries differ in one predicate per table instance. One level suffices for plain rows; groups are
-formed in an inner SELECT, then paged, sorted and written around it.
+One level suffices for plain rows; groups are formed in an inner SELECT, then paged, sorted and written around it.
 """
 
 from __future__ import annotations
@@ -14,17 +13,17 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from deriva_local.history.versions import at, live, quoted
-from deriva_local.query.conditions import compile_condition, physical
-from deriva_local.query.fragment import Late, Sql, all_of, any_of, joined
+from deriva_local.history.versions import quoted
+from deriva_local.query.conditions import physical
+from deriva_local.query.fragment import Sql, all_of, joined
 from deriva_local.query.paging import SortTerm, ahead, behind, order_by
-from deriva_local.query.plan import Binned, Example, Expression, Instance, Output, Plan, Ref, Selection, Whole
+from deriva_local.query.plan import Binned, Example, Expression, Output, Plan, Ref, Selection, Whole
+from deriva_local.query.source import alive, source_of
 from deriva_local.query.values import collation, element_form, json_form
 
 Shape: TypeAlias = Literal["json", "values"]
 """One column with the JSON text of each row, or one column with the stored value of each output."""
 
-_JOINS = {"inner": "JOIN", "left": "LEFT JOIN", "right": "RIGHT JOIN", "full": "FULL JOIN"}
 _CHUNK = 490
 """How many fields one call of concat() takes: SQLite's functions have at most 1,000 arguments."""
 
@@ -43,9 +42,9 @@ def compile_plan(plan: Plan, past: bool, shape: Shape) -> Sql:
     return _select(joined(", ", shown), source, where, order_by(terms), plan.limit)
 
 
-def compile_rids(selection: Selection, past: bool = False) -> Sql:
-    """Return the statement that reads the RIDs of the context table's rows, each once."""
-    source, where = _source(selection, past)
+def compile_rids(selection: Selection) -> Sql:
+    """Return the statement that reads the RIDs of the context table's live rows, each once."""
+    source, where = source_of(selection, past=False)
     rid = "RID" if len(selection.instances) == 1 else f"DISTINCT T{selection.context}.RID"
     return _select(Sql(rid), source, where)
 
@@ -79,7 +78,7 @@ def _last_rows(plan: Plan, shown: Sequence[Sql], source: Sql, where: Sequence[Sq
 
 def _rows(plan: Plan, past: bool) -> tuple[Sql, list[Sql], list[Sql]]:
     """Return source, predicates and output values of plain rows of one table."""
-    source, where = _source(plan.selection, past)
+    source, where = source_of(plan.selection, past)
     return source, where, [_value(plan.selection, output) for output in plan.outputs]
 
 
@@ -115,44 +114,9 @@ def _place(expression: Expression) -> int | None:
 def _semijoin(plan: Plan, past: bool) -> tuple[Sql, list[Sql], list[Sql]]:
     """Return rows of the context table whose RIDs the join yields: sorted and paged like a single table."""
     alias = f"T{plan.selection.context}"
-    chosen = compile_rids(plan.selection, past).within(f"{alias}.RID IN ({{0}})")
+    chosen = _select(Sql(f"{alias}.RID"), *source_of(plan.selection, past)).within(f"{alias}.RID IN ({{0}})")
     source = Sql(f"{quoted(plan.selection.table.physical)} AS {alias}")
-    return source, [_alive(alias, past), chosen], [_value(plan.selection, output) for output in plan.outputs]
-
-
-def _source(selection: Selection, past: bool) -> tuple[Sql, list[Sql]]:
-    """Return the joined tables of a path and the predicates of its filters.
-
-    The liveness of a joined table belongs to its join. A right or full join also invents rows on its left side, so
-    there each table is cut down to its living rows first.
-    """
-    apart = any(each.outer in ("right", "full") for each in selection.instances)
-    parts: list[Sql] = []
-    for place, instance in enumerate(selection.instances):
-        source = _table(place, instance, past, apart)
-        if place:
-            on = any_of([_link(link) for link in instance.links])
-            alive = [] if apart else [_alive(f"T{place}", past)]
-            parts.append(joined(" ", [Sql(_JOINS[instance.outer]), source, Sql("ON"), all_of([*alive, on])]))
-        else:
-            parts.append(source)
-    where = [] if apart else [_alive("T0", past)]
-    return joined(" ", parts), where + [compile_condition(each) for each in selection.conditions]
-
-
-def _table(place: int, instance: Instance, past: bool, apart: bool) -> Sql:
-    name = quoted(instance.table.physical)
-    if apart:
-        return _alive("B", past).within(f"(SELECT * FROM {name} AS B WHERE {{0}}) AS T{place}")
-    return Sql(f"{name} AS T{place}")
-
-
-def _alive(alias: str, past: bool) -> Sql:
-    return Sql(at(alias, "?"), (Late.MOMENT, Late.MOMENT)) if past else Sql(live(alias))
-
-
-def _link(pairs: Sequence[tuple[Ref, Ref]]) -> Sql:
-    return all_of([Sql(f"{physical(left)} = {physical(right)}{collation(left.column.type)}") for left, right in pairs])
+    return source, [alive(alias, past), chosen], [_value(plan.selection, output) for output in plan.outputs]
 
 
 # ---------------------------------------------------------------------------------------------------------- outputs

@@ -89,7 +89,7 @@ def stored_rows(
         f"SELECT {shown.text} FROM json_each(?) AS J CROSS JOIN {quoted(table.physical)} AS T0 "
         f"ON T0.died = {FOREVER} AND T0.RID = J.value ORDER BY J.key"
     )
-    found = session.connection.execute(sql, (*shown.params, as_list([(rid,) for rid in rids], 1))).fetchall()  # type: ignore[arg-type]
+    found = session.connection.execute(sql, (*shown.params, as_list([(rid,) for rid in rids], 1))).fetchall()
     return found if kind == CSV else [text for (text,) in found]
 
 
@@ -98,5 +98,5 @@ def given_rows(session: ReadSession, outputs: Sequence[Output], rows: Sequence[S
     values = [Sql(f"(J.value ->> {place})") for place in range(len(outputs))]
     shown = record_of(outputs, values)
     sql = f"SELECT {shown.text} FROM json_each(?) AS J ORDER BY J.key"
-    found = session.connection.execute(sql, (*shown.params, json.dumps(list(rows), ensure_ascii=False)))  # type: ignore[arg-type]
+    found = session.connection.execute(sql, (*shown.params, json.dumps(list(rows), ensure_ascii=False)))
     return [text for (text,) in found]
