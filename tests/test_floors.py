@@ -27,6 +27,7 @@ FLOORS: list[tuple[str, int]] = [
     ("deriva_local/wire/*.py", 1),
     ("deriva_local/url/*.py", 1),
     ("deriva_local/model/*.py", 1),
+    ("deriva_local/query/functions.py", 2),
     ("deriva_local/query/*.py", 1),
     ("deriva_local/acl/*.py", 1),
     ("deriva_local/history/versions.py", 1),
@@ -85,6 +86,7 @@ ADAPTERS = {
     "deriva_ml/catalog/clients.py": {"deriva", "requests", "urllib3"},
     "deriva_ml/catalog/remote.py": {"deriva", "requests", "urllib3"},
     "deriva_ml/bag/verify.py": {"bdbag"},
+    "deriva_ml/workflow/version.py": {"setuptools_scm"},
 }
 
 

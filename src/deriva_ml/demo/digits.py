@@ -36,4 +36,5 @@ def probabilities(weights: dict[str, np.ndarray[Any, Any]], pixels: np.ndarray[A
     hidden = np.maximum(pixels @ weights["weight_0"] + weights["bias_0"], 0)
     scores = hidden @ weights["weight_1"] + weights["bias_1"]
     grown = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return grown / grown.sum(axis=1, keepdims=True)
+    shares: np.ndarray[Any, Any] = grown / grown.sum(axis=1, keepdims=True)
+    return shares
