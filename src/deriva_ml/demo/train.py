@@ -10,7 +10,8 @@ from sklearn.neural_network import MLPClassifier
 
 from deriva_ml import DatasetSpec, DerivaML
 
-SETTINGS = {"hidden": 64, "learning_rate": 0.005, "epochs": 12, "batch": 64, "seed": 7}
+EPOCHS = 12
+SETTINGS = {"hidden": 64, "learning_rate": 0.005, "epochs": EPOCHS, "batch": 64, "seed": 7}
 
 
 def main(dataset_rid: str, version: str) -> None:
@@ -28,7 +29,7 @@ def main(dataset_rid: str, version: str) -> None:
             batch_size=SETTINGS["batch"],
             random_state=SETTINGS["seed"],
         )
-        for epoch in range(1, SETTINGS["epochs"] + 1):
+        for epoch in range(1, EPOCHS + 1):
             network.partial_fit(images.pixels, images.labels, classes=np.arange(10))
             metrics = {"loss": float(network.loss_), "accuracy": float(network.score(images.pixels, images.labels))}
             exe.log_metrics(metrics, step=epoch)
