@@ -43,7 +43,7 @@ def served_ml(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         pytest.fail(f"deriva-ml serve did not start: {address}")
     yield address[0]
     process.terminate()
-    process.wait(START_SECONDS)
+    process.communicate(timeout=START_SECONDS)
 
 
 @pytest.fixture

@@ -1,0 +1,313 @@
+"""A catalog is opened: made on first use by one of many, found where it should be, refused clearly."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deriva_ml import ColumnDefinition, DerivaML, TableDefinition
+from deriva_ml.catalog.embedded import EmbeddedPort
+from deriva_ml.catalog.rows import count, insert, select
+from deriva_ml.errors import (
+    DerivaMLAuthenticationError,
+    DerivaMLConfigurationError,
+    DerivaMLOfflineError,
+    DerivaMLReadOnlyError,
+    DerivaMLSchemaError,
+    DerivaMLServerError,
+)
+from deriva_ml.names import TableName
+from deriva_ml.schema import create_ml_schema
+from deriva_ml.schema.install import install, seed, unknown_execution, unknown_file
+from deriva_ml.schema.tables import TERMS, ml_tables
+
+# -------------------------------------------------------------------------------------------------------------- first use
+
+
+def test_first_use_makes_a_catalog_with_everything(embedded_ml: DerivaML, home: Path) -> None:
+    assert embedded_ml.working_dir == home
+    assert embedded_ml.workspace == home / "workspaces" / "embedded__1" and embedded_ml.workspace.is_dir()
+    assert embedded_ml.default_schema == "domain" and embedded_ml.domain_schemas == {"domain"}
+    assert embedded_ml.host_name == "embedded" and embedded_ml.catalog_id == "1"
+    model = embedded_ml.session.model()
+    assert {table.name.name for table in model.tables()} == {table.name for table in ml_tables("deriva-ml")}
+    for vocabulary, terms in TERMS.items():
+        assert {term.name for term in embedded_ml.list_vocabulary_terms(vocabulary)} == set(terms)
+
+
+def test_the_next_use_finds_it_as_it_was(embedded_ml: DerivaML) -> None:
+    embedded_ml.create_table(TableDefinition("Subject", [ColumnDefinition("Name", "text")]))
+    before = embedded_ml.session.latest_snapshot()
+    again = DerivaML()
+    assert again.session.model().find_table("Subject")
+    assert again.session.latest_snapshot() == before
+
+
+def test_working_dir_places_it(home: Path, tmp_path: Path) -> None:
+    elsewhere = DerivaML(working_dir=tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere" / "catalog").is_dir() and not home.exists()
+    assert elsewhere.cache_dir == elsewhere.workspace / "cache"
+
+
+def test_a_project_of_its_own_is_found_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "project" / ".deriva-ml").mkdir(parents=True)
+    (tmp_path / "project" / "deep" / "er").mkdir(parents=True)
+    monkeypatch.delenv("DERIVA_ML_HOME", raising=False)
+    monkeypatch.chdir(tmp_path / "project" / "deep" / "er")
+    assert DerivaML().working_dir == tmp_path / "project" / ".deriva-ml"
+
+
+def test_sentinels_stand_for_the_unknown_once(ml: DerivaML) -> None:
+    session, schema = ml.session, ml.ml_schema
+    first = (unknown_execution(session), unknown_file(session))
+    seed(session)
+    install(session, ml.default_schema)
+    assert (unknown_execution(session), unknown_file(session)) == first
+    assert count(session, TableName(schema, "Execution")) == count(session, TableName(schema, "File")) == 1
+    assert count(session, TableName(schema, "Workflow")) == 1
+    (execution,) = select(session, TableName(schema, "Execution"))
+    assert execution["Status"] == "Aborted"
+
+
+@pytest.mark.parametrize("step", range(1, 12))
+def test_an_installation_that_was_cut_is_completed(home: Path, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The port fails at the n-th request that changes something; the next use finishes the work."""
+    real = EmbeddedPort.send
+    changes: list[str] = []
+
+    def cut(port: EmbeddedPort, request: Any) -> Any:
+        if request.method not in {"GET", "HEAD"}:
+            changes.append(request.path)
+            if len(changes) == step:
+                raise InterruptedError
+        return real(port, request)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(EmbeddedPort, "send", cut)
+        try:
+            DerivaML()
+        except InterruptedError:
+            pass
+    ml = DerivaML()
+    for vocabulary, terms in TERMS.items():
+        assert {term.name for term in ml.list_vocabulary_terms(vocabulary)} == set(terms)
+    assert count(ml.session, TableName("deriva-ml", "Execution")) == 1
+
+
+OPEN_AND_WRITE = """
+import sys
+from deriva_ml import DerivaML
+from deriva_ml.catalog.rows import insert
+from deriva_ml.names import TableName
+ml = DerivaML()
+row = insert(ml.session, TableName("deriva-ml", "Workflow"), [{"Name": sys.argv[1]}])[0]
+print(row["RID"])
+"""
+
+
+def test_64_processes_may_start_on_a_home_that_does_not_exist(home: Path) -> None:
+    children = [
+        subprocess.Popen([sys.executable, "-c", OPEN_AND_WRITE, str(n)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for n in range(64)
+    ]
+    ended = [child.communicate(timeout=100) for child in children]
+    assert [error.decode() for (_, error), child in zip(ended, children, strict=True) if child.returncode] == []
+    rids = {out.decode().strip() for out, _ in ended}
+    assert len(rids) == 64
+    ml = DerivaML()
+    assert count(ml.session, TableName("deriva-ml", "Workflow")) == 65
+    assert count(ml.session, TableName("deriva-ml", "Execution_Status")) == 7
+    assert count(ml.session, TableName("deriva-ml", "Execution")) == 1
+
+
+def test_a_forked_child_and_threads_use_the_same_session(embedded_ml: DerivaML) -> None:
+    table = TableName("deriva-ml", "Workflow")
+    child = os.fork()
+    if child == 0:
+        insert(embedded_ml.session, table, [{"Name": "child"}])
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    threads = [
+        threading.Thread(target=insert, args=(embedded_ml.session, table, [{"Name": f"thread {n}"}])) for n in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert count(embedded_ml.session, table) == 10
+
+
+# -------------------------------------------------------------------------------------------------------------- bad input
+
+
+def test_a_home_that_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").write_text("")
+    with pytest.raises((DerivaMLConfigurationError, DerivaMLReadOnlyError), match="home"):
+        DerivaML(working_dir=tmp_path / "home")
+
+
+def test_catalogs_and_schemas_that_are_not_there(embedded_ml: DerivaML, served_ml: str) -> None:
+    with pytest.raises(DerivaMLConfigurationError, match="no catalog '77'"):
+        DerivaML(catalog_id="77")
+    with pytest.raises(DerivaMLConfigurationError, match="no catalog 'nope'"):
+        DerivaML(served_ml, "nope", credential={})
+    with pytest.raises(DerivaMLSchemaError, match="no schema attic"):
+        DerivaML(default_schema="attic")
+    with pytest.raises(DerivaMLConfigurationError, match="which catalog"):
+        DerivaML(served_ml)
+
+
+@pytest.mark.parametrize("hostname", ["", "a b", "ftp://x", "host/path", "http://"])
+def test_what_is_no_host(home: Path, hostname: str) -> None:
+    with pytest.raises(DerivaMLConfigurationError, match="not a host"):
+        DerivaML(hostname, "1", credential={})
+
+
+def test_a_catalog_without_our_schema_is_refused_until_it_has_it(home: Path, served_ml: str) -> None:
+    from deriva.core import DerivaServer
+
+    bare = DerivaServer("http", served_ml.partition("://")[2]).create_ermrest_catalog()
+    with pytest.raises(DerivaMLSchemaError, match="create_ml_schema"):
+        DerivaML(served_ml, bare.catalog_id, credential={})
+    create_ml_schema(served_ml, bare.catalog_id, "lab", credential={})
+    assert DerivaML(served_ml, bare.catalog_id, credential={}).default_schema == "lab"
+
+
+def test_several_domain_schemas_need_a_choice(remote_ml: DerivaML) -> None:
+    remote_ml.session.request("POST", "/schema/attic")
+    remote_ml.refresh_schema()
+    with pytest.raises(DerivaMLConfigurationError, match="attic, domain"):
+        _ = remote_ml.default_schema
+    chosen = DerivaML(remote_ml.host_name, remote_ml.catalog_id, default_schema="attic", credential={})
+    assert chosen.default_schema == "attic" and chosen.domain_schemas == {"attic", "domain"}
+    assert chosen.create_table(TableDefinition("T")).schema.name == "attic"
+
+
+def test_a_server_that_is_not_there(home: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with pytest.raises(DerivaMLOfflineError, match=f"localhost:{port} does not answer.*Nothing staged is lost"):
+        DerivaML(f"http://localhost:{port}", "1", credential={})
+    with pytest.raises(DerivaMLOfflineError):
+        DerivaML(f"localhost:{port}", "1", credential={})
+
+
+def test_a_server_that_does_not_know_us(home: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "deriva_ml.cli.serve", "--store", str(tmp_path / "store"), "--port", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    assert process.stdout is not None
+    address = process.stdout.readline().split()[0]
+    with pytest.raises(DerivaMLAuthenticationError, match="does not know you"):
+        DerivaML(address, "1", credential={"bearer-token": "guess"})
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+class Broken(http.server.BaseHTTPRequestHandler):
+    """A server that answers each request with the next status of its list, and then as an empty catalog."""
+
+    statuses: list[int]
+    asked: list[str]
+
+    def do_GET(self) -> None:
+        self.answer()
+
+    def do_POST(self) -> None:
+        self.answer()
+
+    def answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        status = self.statuses.pop(0) if self.statuses else 200
+        self.asked.append(f"{self.command} {status}")
+        empty: dict[str, Any] = {"tables": {}}
+        schemas = {"deriva-ml": empty, "lab": empty}
+        body = (
+            json.dumps({"snaptime": "2", "schemas": schemas}).encode() if status < 400 else b"Detail: out of order.\n"
+        )
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def broken() -> Iterator[tuple[str, type[Broken]]]:
+    kind = type("Broken", (Broken,), {"statuses": [], "asked": []})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://localhost:{server.server_port}", kind
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
+def test_a_server_that_hiccups_is_asked_again(home: Path, broken: tuple[str, type[Broken]], status: int) -> None:
+    address, server = broken
+    server.statuses = [status, status]
+    assert DerivaML(address, "1", credential={}).default_schema == "lab"
+    assert server.asked[:3] == [f"GET {status}", f"GET {status}", "GET 200"]
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, DerivaMLAuthenticationError), (503, DerivaMLServerError), (500, DerivaMLServerError)],
+)
+def test_a_server_that_stays_broken(
+    home: Path, broken: tuple[str, type[Broken]], status: int, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deriva_ml.catalog.session.PAUSES", (0.0, 0.0, 0.0))
+    address, server = broken
+    server.statuses = [status] * 10
+    with pytest.raises(error):
+        DerivaML(address, "1", credential={})
+    assert len(server.asked) == (1 if status == 401 else 4)
+
+
+def test_a_write_of_unknown_outcome_is_not_repeated(home: Path, broken: tuple[str, type[Broken]]) -> None:
+    address, server = broken
+    ml = DerivaML(address, "1", credential={})
+    server.asked.clear()
+    server.statuses = [502]
+    with pytest.raises(DerivaMLServerError, match="out of order"):
+        ml.session.request("POST", "/entity/lab:T", json=[])
+    assert server.asked == ["POST 502"]
+    server.statuses = [503]
+    assert ml.session.request("POST", "/entity/lab:T", json=[]).status == 200
+
+
+# ---------------------------------------------------------------------------------------------------------------- speed
+
+
+def test_importing_and_opening_load_nothing_heavy(home: Path) -> None:
+    code = (
+        "import sys, deriva_ml; light = {*sys.modules}\n"
+        "from deriva_ml import DerivaML; DerivaML().list_vocabulary_terms('Asset_Role')\n"
+        "heavy = {'requests', 'deriva', 'werkzeug', 'cheroot', 'bdbag', 'rich', 'click', 'cryptography', 'numpy', 'pandas'}\n"
+        "print(sorted(light & {'pydantic', 'apsw', 'json', 'logging'}), sorted(heavy & {*sys.modules}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[] []"
+
+
+def test_opening_again_is_quick(embedded_ml: DerivaML) -> None:
+    start = time.perf_counter()
+    for _ in range(10):
+        DerivaML()
+    assert (time.perf_counter() - start) / 10 < 0.05
