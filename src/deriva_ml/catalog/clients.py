@@ -84,7 +84,13 @@ def _adapter(port: EmbeddedPort) -> Any:
         def send(self, request: Any, *args: Any, **options: Any) -> Any:
             headers = {name.lower(): _text(value) for name, value in request.headers.items()}
             answer = port.send(Request(request.method, request.path_url, headers, _content(request.body)))
-            raw = HTTPResponse(io.BytesIO(answer.body), dict(answer.headers), answer.status, preload_content=False)
+            raw = HTTPResponse(
+                io.BytesIO(answer.body),
+                dict(answer.headers),
+                answer.status,
+                preload_content=False,
+                request_method=request.method,
+            )
             return self.build_response(request, raw)
 
     return InProcess()
