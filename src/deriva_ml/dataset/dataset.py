@@ -11,7 +11,7 @@ from deriva_ml.catalog.rows import Row, insert, select, update
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.dataset import history, members
 from deriva_ml.dataset.bag import DatasetBag
-from deriva_ml.dataset.download import download
+from deriva_ml.dataset.download import download_into
 from deriva_ml.dataset.resolve import find_rows
 from deriva_ml.dataset.spec import DatasetSpec
 from deriva_ml.dataset.versions import DatasetHistory, DatasetVersion, VersionPart, choose, current
@@ -240,7 +240,7 @@ class Dataset:
             exclude_tables=sorted(exclude_tables) if exclude_tables else None,
             fetch_concurrency=fetch_concurrency,
         )
-        return download(self.session, self._place(), spec)
+        return download_into(self.session, self._place(), spec)
 
     # -------------------------------------------------------------------------------------------------------- private
 
