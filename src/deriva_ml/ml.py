@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
@@ -19,7 +20,7 @@ from deriva_ml.catalog.port import Port
 from deriva_ml.catalog.remote import RemotePort
 from deriva_ml.catalog.rows import Row, pages
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.catalog.terms import forget_terms
+from deriva_ml.catalog.terms import check_terms, forget_terms
 from deriva_ml.catalog.whoami import cite, user_list, whoami
 from deriva_ml.dataset import finding
 from deriva_ml.dataset.bag import DatasetBag
@@ -34,6 +35,16 @@ from deriva_ml.errors import (
     DerivaMLReadOnlyError,
     DerivaMLSchemaError,
 )
+from deriva_ml.execution import find
+from deriva_ml.execution.configuration import ExecutionConfiguration
+from deriva_ml.execution.execution import Execution
+from deriva_ml.execution.executions import Executions
+from deriva_ml.execution.find import ExecutionSnapshot
+from deriva_ml.execution.pending import pending_in
+from deriva_ml.execution.record import ExecutionRecord, lookup_record, records
+from deriva_ml.execution.report import UploadCallback, UploadReport, WorkspacePendingSummary
+from deriva_ml.execution.roles import assets_of, executions_with_assets
+from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.feature import feature
 from deriva_ml.feature.feature import Feature
 from deriva_ml.feature.record import FeatureRecord
@@ -45,6 +56,8 @@ from deriva_ml.rids import RidResult, resolve_rid, resolve_rids
 from deriva_ml.settings import find_home, store_folder, workspace_folder
 from deriva_ml.tables import ColumnLike
 from deriva_ml.vocabulary import VocabularyTermHandle
+from deriva_ml.workflow import registry as workflows
+from deriva_ml.workflow.workflow import Workflow
 
 
 class DerivaML:
@@ -357,7 +370,130 @@ class DerivaML:
 
     # ------------------------------------------------------------------------------------------------------ workflows
 
+    def create_workflow(self, name: str, workflow_type: str | list[str], description: str | None = None) -> Workflow:
+        """Return the calling code as a workflow, not yet in the catalog; see :class:`~deriva_ml.workflow.workflow.Workflow`.
+
+        Raises DerivaMLInvalidTerm when a type is no term of Workflow_Type.
+        """
+        types = [workflow_type] if isinstance(workflow_type, str) else workflow_type
+        return Workflow(
+            name=name, workflow_type=check_terms(self.session, "Workflow_Type", types), description=description
+        )
+
+    def add_workflow(self, workflow: Workflow) -> str:
+        """Return the RID of the workflow's row, found by its checksum or made; ``create_execution`` does this itself."""
+        return workflows.add_workflow(self.session, workflow)
+
+    def find_workflows(self, sort: bool | None = None) -> list[Workflow]:
+        """Return every workflow, newest first with ``sort=True``."""
+        return workflows.find(self.session, sort)
+
+    def lookup_workflow(self, rid: str) -> Workflow:
+        """Return the workflow with this RID; raises DerivaMLNotFoundError when there is none."""
+        return workflows.lookup(self.session, rid)
+
+    def lookup_workflow_by_url(self, url_or_checksum: str) -> Workflow:
+        """Return the workflow with this URL or checksum; raises DerivaMLNotFoundError when there is none."""
+        return workflows.lookup_by_url(self.session, url_or_checksum)
+
     # ----------------------------------------------------------------------------------------------------- executions
+
+    @cached_property
+    def executions(self) -> Executions:
+        """The executions of this workspace: its store, its staging folders, its dead runs."""
+        return Executions(
+            self.session, self.workspace, self.cache_dir, self.hydra_runtime_output_dir, self.clean_execution_dir
+        )
+
+    def create_execution(
+        self,
+        configuration: ExecutionConfiguration | None = None,
+        *,
+        datasets: Iterable[Any] | None = None,
+        assets: Iterable[Any] | None = None,
+        workflow: Workflow | str | None = None,
+        description: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        dry_run: bool = False,
+    ) -> Execution:
+        """Record a new execution, from a configuration or from its parts; see :meth:`Executions.create`."""
+        parts = {"datasets": datasets, "assets": assets, "description": description, "parameters": parameters}
+        return self.executions.create(configuration, workflow, parts, dry_run)
+
+    def resume_execution(self, execution_rid: str) -> Execution:
+        """Return an execution of this workspace to go on with: to commit what it left, or to add to it."""
+        return self.executions.resume(execution_rid)
+
+    restore_execution = resume_execution
+
+    def commit_pending_executions(
+        self,
+        *,
+        execution_rids: Iterable[str] | None = None,
+        clean_folder: bool = False,
+        progress_callback: UploadCallback | None = None,
+    ) -> UploadReport:
+        """Commit what executions of this workspace left staged; one that fails does not keep the others back."""
+        return self.executions.commit_pending(execution_rids, clean_folder, progress_callback)
+
+    def lookup_execution(self, execution_rid: str) -> ExecutionRecord:
+        """Return the catalog's row of an execution, live; raises DerivaMLNotFoundError when there is none."""
+        return lookup_record(self.session, execution_rid)
+
+    def find_executions(
+        self,
+        workflow: Any = None,
+        workflow_type: str | None = None,
+        status: ExecutionStatus | str | None = None,
+        sort: bool | None = None,
+        dataset: Any = None,
+        dataset_role: str = "any",
+    ) -> Iterator[ExecutionRecord]:
+        """Yield the catalog's executions that fit every condition, newest first with ``sort=True``; a few requests in all."""
+        return iter(find.find_executions(self.session, workflow, workflow_type, status, sort, dataset, dataset_role))
+
+    def find_executions_consuming(self, rid: str) -> list[ExecutionRecord]:
+        """Return the executions that read a dataset or an asset."""
+        return find.find_consuming(self.session, rid)
+
+    def multirun_status_summary(self, workflow_rid: str) -> dict[str, int]:
+        """Return how many executions of a workflow are in each state."""
+        return find.count_by_status(self.session, workflow_rid)
+
+    def list_executions(
+        self,
+        *,
+        status: Any = None,
+        workflow_rid: str | None = None,
+        mode: str | None = None,
+        since: datetime | None = None,
+    ) -> list[ExecutionSnapshot]:
+        """Return the executions of this workspace, newest first; the catalog is not asked. ``status`` is one state or several."""
+        return find.list_executions(self.executions.store, status, workflow_rid, mode, since)
+
+    def find_incomplete_executions(self) -> list[ExecutionSnapshot]:
+        """Return the executions of this workspace that are neither Uploaded nor given up."""
+        return find.find_incomplete(self.executions.store)
+
+    def gc_executions(
+        self, *, older_than: datetime | None = None, status: Any = None, delete_working_dir: bool = False
+    ) -> int:
+        """Remove the local records of finished executions; the catalog keeps everything. Return how many."""
+        return find.gc_executions(
+            self.executions.store, older_than=older_than, status=status, delete_working_dir=delete_working_dir
+        )
+
+    def pending_summary(self) -> WorkspacePendingSummary:
+        """Return what the executions of this workspace have staged and not yet committed."""
+        return pending_in(self.executions.store)
+
+    def list_execution_assets(self, execution_rid: str, asset_role: str | None = None) -> list[Asset]:
+        """Return the assets that an execution read ("Input") or wrote ("Output"), or both."""
+        return assets_of(self.session, execution_rid, asset_role)
+
+    def list_asset_executions(self, asset_rid: str, asset_role: str | None = None) -> list[ExecutionRecord]:
+        """Return the executions that read or wrote an asset."""
+        return records(self.session, executions_with_assets(self.session, [asset_rid], asset_role))
 
     # ------------------------------------------------------------------------------------------------------- datasets
 

@@ -127,7 +127,9 @@ class AssetFilePath(PosixPath):
 
     def _staged(self) -> AssetKeeper:
         if self._keeper is None:
-            raise DerivaMLValidationError(f"{self} is not staged for a commit: change the asset itself, with `ml.lookup_asset(rid)`.")
+            raise DerivaMLValidationError(
+                f"{self} is not staged for a commit: change the asset itself, with `ml.lookup_asset(rid)`."
+            )
         return self._keeper
 
 
@@ -139,5 +141,7 @@ def as_mapping(values: Any) -> dict[str, Any]:
         return dict(values)
     dump = getattr(values, "model_dump", None)
     if dump is None:
-        raise DerivaMLValidationError(f"Metadata is a mapping of column to value, or a record of the asset table, not {type(values).__name__}.")
+        raise DerivaMLValidationError(
+            f"Metadata is a mapping of column to value, or a record of the asset table, not {type(values).__name__}."
+        )
     return {name: value for name, value in dump(exclude_unset=True).items() if value is not None}

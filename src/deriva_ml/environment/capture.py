@@ -27,7 +27,11 @@ def snapshot() -> dict[str, Any]:
     """Return the environment as a JSON document; ``problems`` lists what could not be found out, and why."""
     problems: list[str] = []
     return {
-        "python": {"version": sys.version, "implementation": platform.python_implementation(), "executable": sys.executable},
+        "python": {
+            "version": sys.version,
+            "implementation": platform.python_implementation(),
+            "executable": sys.executable,
+        },
         "imports": dict(packages()),
         "os": _system(),
         "sys": _interpreter(),
@@ -57,7 +61,9 @@ def _machine() -> tuple[tuple[str, Any], ...]:
 def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = (line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name"))
+        names = (
+            line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")
+        )
         return next(names, platform.machine())
     return platform.machine()
 
@@ -84,7 +90,10 @@ def _interpreter() -> dict[str, Any]:
     return {
         "argv": redact_arguments(sys.argv),
         "orig_argv": redact_arguments(sys.orig_argv),
-        "flags": {name: getattr(sys.flags, name) for name in ("debug", "optimize", "no_site", "hash_randomization", "utf8_mode", "safe_path")},
+        "flags": {
+            name: getattr(sys.flags, name)
+            for name in ("debug", "optimize", "no_site", "hash_randomization", "utf8_mode", "safe_path")
+        },
         "byteorder": sys.byteorder,
         "maxsize": sys.maxsize,
     }
@@ -138,7 +147,9 @@ def _nvidia() -> tuple[tuple[tuple[str, ...], ...], str]:
         asked = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError) as error:
         return (), f"GPUs are not known: nvidia-smi failed ({error})."
-    return tuple(tuple(part.strip() for part in line.split(",")) for line in asked.stdout.splitlines() if line.strip()), ""
+    return tuple(
+        tuple(part.strip() for part in line.split(",")) for line in asked.stdout.splitlines() if line.strip()
+    ), ""
 
 
 def _torch() -> dict[str, Any] | None:
@@ -147,4 +158,8 @@ def _torch() -> dict[str, Any] | None:
     if torch is None:
         return None
     versions = getattr(torch, "version", None)
-    return {"version": str(getattr(torch, "__version__", "")), "cuda": getattr(versions, "cuda", None), "hip": getattr(versions, "hip", None)}
+    return {
+        "version": str(getattr(torch, "__version__", "")),
+        "cuda": getattr(versions, "cuda", None),
+        "hip": getattr(versions, "hip", None),
+    }

@@ -93,6 +93,13 @@ def holding(path: Path, what: str) -> Iterator[Lock]:
         lock.release()
 
 
+def release(path: Path) -> None:
+    """Let go of the lock of ``path``, if this process holds it."""
+    held = _HELD.get(str(path))
+    if held is not None:
+        held.release()
+
+
 def held_here(path: Path) -> bool:
     """Return whether this very process holds the lock."""
     return str(path) in _HELD

@@ -24,6 +24,8 @@ class Mode(StrEnum):
     NEW = "new"
     LINK = "link"
     COPY = "copy"
+    RECORD = "record"
+    """Written by deriva-ml itself when the execution was created."""
 
 
 class EntryState(StrEnum):
@@ -64,6 +66,24 @@ class Entry:
     def label(self) -> str:
         """Return the entry as a message names it."""
         return f"{self.table}/{self.file_name}"
+
+
+def numbered(key: str, number: int) -> str:
+    """Return the key of a namesake of ``key``; :func:`plain_key` takes it back.
+
+    Example:
+        >>> numbered("Image/x.png", 2)
+        'Image/~2/x.png'
+    """
+    head, _, rest = key.partition("/")
+    return f"{head}/~{number}/{rest}"
+
+
+def plain_key(key: str) -> str:
+    """Return a key without the number that tells it from its namesakes."""
+    head, _, rest = key.partition("/")
+    number, mark, name = rest.partition("/")
+    return f"{head}/{name}" if mark and number.startswith("~") and number[1:].isdigit() else key
 
 
 def due(count: int, written_at: int) -> bool:
@@ -122,7 +142,6 @@ def rebuild(text: bytes) -> tuple[str, list[Entry]]:
 
 
 def _entry(key: str, each: Mapping[str, Any]) -> Entry:
-    known = {name: each.get(name) for name in ("source", "source_stamp", "sealed", "md5", "sha256", "length", "rid", "url", "uploaded_at")}
     return Entry(
         key=key,
         schema=each["schema"],
@@ -130,10 +149,18 @@ def _entry(key: str, each: Mapping[str, Any]) -> Entry:
         file_name=each.get("file_name") or key.rsplit("/", 1)[-1],
         mode=Mode(each.get("mode", "new")),
         staged=each.get("staged") or f"assets/{key}",
+        source=each.get("source"),
         asset_types=tuple(each.get("asset_types") or ()),
         metadata=dict(each.get("metadata") or {}),
         description=each.get("description") or "",
         state=EntryState(each.get("status", "pending")),
+        source_stamp=each.get("source_stamp"),
+        sealed=each.get("sealed"),
+        md5=each.get("md5"),
+        sha256=each.get("sha256"),
+        length=each.get("length"),
+        rid=each.get("rid"),
+        url=each.get("url"),
         reused=bool(each.get("reused")),
-        **known,
+        uploaded_at=each.get("uploaded_at"),
     )

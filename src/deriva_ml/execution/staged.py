@@ -15,7 +15,7 @@ import apsw
 
 from deriva_ml.clock import iso, now
 from deriva_ml.errors import DerivaMLValidationError
-from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.manifest import Entry, EntryState, Mode, plain_key
 from deriva_ml.execution.store import ExecutionStore
 
 _COLUMNS = (
@@ -24,7 +24,8 @@ _COLUMNS = (
 )
 _WRITTEN = _COLUMNS.removesuffix(", id")
 _UPSERT = (
-    f"INSERT INTO entries (execution, updated_at, {_WRITTEN}) VALUES (?, ?, {', '.join('?' * len(_WRITTEN.split(', ')))}) "
+    f"INSERT INTO entries (execution, base, updated_at, {_WRITTEN}) "
+    f"VALUES (?, ?, ?, {', '.join('?' * len(_WRITTEN.split(', ')))}) "
     "ON CONFLICT (execution, key) DO UPDATE SET updated_at = excluded.updated_at, "
     f"{', '.join(f'{name} = excluded.{name}' for name in _WRITTEN.split(', ') if name != 'key')} RETURNING {_COLUMNS}"
 )
@@ -80,8 +81,7 @@ class Staged:
 
     def write(self, connection: apsw.Connection, entry: Entry) -> Entry:
         """Write an entry, new or changed (known by its key), inside :meth:`writing`; return it with its id."""
-        row = connection.execute(_UPSERT, (self.rid, iso(now()), *_values(entry))).fetchone()
-        return _entry(row)
+        return _entry(connection.execute(_UPSERT, (self.rid, plain_key(entry.key), iso(now()), *_values(entry))).get)
 
     def save(self, entries: Iterable[Entry]) -> list[Entry]:
         """Write entries, new and changed ones, in one transaction; return them with their ids."""
@@ -96,8 +96,20 @@ class Staged:
 
     def count(self) -> int:
         """Return how many assets are registered."""
-        row = self._database.connection().execute("SELECT count(*) FROM entries WHERE execution = ?", (self.rid,)).fetchone()
-        return int(row[0])
+        return self._number("SELECT count(*) FROM entries WHERE execution = ?", self.rid)
+
+    def count_namesakes(self, key: str) -> int:
+        """Return how many assets have this key but for a number."""
+        return self._number("SELECT count(*) FROM entries WHERE execution = ? AND base = ?", self.rid, key)
+
+    def _number(self, sql: str, *values: Any) -> int:
+        """Return the one number that a query answers; 0 for none."""
+        found: int | None = self._database.connection().execute(sql, values).get
+        return found or 0
+
+    def namesakes(self, key: str) -> list[Entry]:
+        """Return the assets whose key is ``key`` but for a number, and that are not sealed yet."""
+        return self._select("base = ? AND state = 'pending'", key)
 
     def entry(self, key: str) -> Entry | None:
         """Return the entry with this key, or None when there is none."""
@@ -149,25 +161,38 @@ class Staged:
                 raise DerivaMLValidationError(_taken(features[0].feature_name, taken))
         return len(features)
 
-    def features(self, table: tuple[str, str]) -> Iterator[StagedFeature]:
-        """Yield the feature values of one table that are not yet in the catalog, in the order of staging."""
+    def features(self, table: tuple[str, str], up_to: int) -> Iterator[StagedFeature]:
+        """Yield the feature values of one table, up to an id, that are not yet in the catalog, in the order of staging."""
         sql = (
             "SELECT schema, feature_table, feature_name, target_table, identity, record, assets, id FROM features "
-            "WHERE execution = ? AND state = 'pending' AND schema = ? AND feature_table = ? AND id > ? ORDER BY id LIMIT ?"
+            "WHERE execution = ? AND state = 'pending' AND schema = ? AND feature_table = ? AND id > ? AND id <= ? ORDER BY id LIMIT ?"
         )
         last = 0
         while True:
-            rows = list(self._database.connection().execute(sql, (self.rid, *table, last, _CHUNK)))
+            rows = list(self._database.connection().execute(sql, (self.rid, *table, last, up_to, _CHUNK)))
             for row in rows:
-                yield StagedFeature(*row[:5], json.loads(row[5]), json.loads(row[6]), row[7])
+                schema, name, feature, target, identity, record, assets, last = row
+                yield StagedFeature(
+                    schema, name, feature, target, identity, json.loads(record), json.loads(assets), last
+                )
             if len(rows) < _CHUNK:
                 return
-            last = rows[-1][-1]
 
-    def feature_tables(self, state: str = "pending") -> dict[tuple[str, str], int]:
-        """Return how many feature values of each table are in ``state``."""
-        sql = "SELECT schema, feature_table, count(*) FROM features WHERE execution = ? AND state = ? GROUP BY 1, 2 ORDER BY 1, 2"
-        return {(schema, table): count for schema, table, count in self._database.connection().execute(sql, (self.rid, state))}
+    def feature_tables(self, up_to: int) -> dict[tuple[str, str], int]:
+        """Return how many feature values of each table, up to an id, are not yet in the catalog."""
+        sql = (
+            "SELECT schema, feature_table, count(*) FROM features WHERE execution = ? AND state = 'pending' AND id <= ? "
+            "GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+        return {
+            (schema, table): count
+            for schema, table, count in self._database.connection().execute(sql, (self.rid, up_to))
+        }
+
+    def feature_counts(self, table: tuple[str, str], up_to: int) -> int:
+        """Return how many values of one feature table were staged up to an id, committed ones included."""
+        sql = "SELECT count(*) FROM features WHERE execution = ? AND schema = ? AND feature_table = ? AND id <= ?"
+        return self._number(sql, self.rid, *table, up_to)
 
     # ------------------------------------------------------------------------------------------ parameters and metrics
 
@@ -179,15 +204,30 @@ class Staged:
         """
         moment = iso(now())
         with self._database.transaction() as connection:
-            known = dict(connection.execute("SELECT name, value FROM parameters WHERE execution = ?", (self.rid,)).fetchall())
+            rows = connection.execute("SELECT name, value FROM parameters WHERE execution = ?", (self.rid,))
+            known = {str(name): str(value) for name, value in rows}
             texts = {name: json.dumps(value, sort_keys=True, default=str) for name, value in values.items()}
-            changed = [f"{name} = {known[name]} (now {text})" for name, text in texts.items() if known.get(name, text) != text]
+            changed = [
+                f"{name} = {known[name]} (now {text})" for name, text in texts.items() if known.get(name, text) != text
+            ]
             if changed:
-                raise DerivaMLValidationError(f"A run has one value of each parameter, and has these already: {'; '.join(changed)}.")
+                raise DerivaMLValidationError(
+                    f"A run has one value of each parameter, and has these already: {'; '.join(changed)}."
+                )
             connection.executemany(
                 "INSERT INTO parameters (execution, name, value, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 [(self.rid, name, text, moment) for name, text in texts.items()],
             )
+
+    def hold_parameters(self, connection: apsw.Connection, values: Mapping[str, Any], entry: str) -> None:
+        """Write parameters that the file ``entry`` holds already."""
+        connection.executemany(
+            "INSERT INTO parameters (execution, name, value, entry, at) VALUES (?, ?, ?, ?, ?)",
+            [
+                (self.rid, name, json.dumps(value, sort_keys=True, default=str), entry, iso(now()))
+                for name, value in values.items()
+            ],
+        )
 
     def parameters(self, *, pending: bool = False) -> dict[str, Any]:
         """Return the parameters; with ``pending`` those only that no committed file holds yet."""
@@ -200,7 +240,12 @@ class Staged:
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO metrics (execution, step, record, at) VALUES (?, ?, ?, ?)",
-                (self.rid, None if step is None else json.dumps(step), json.dumps(dict(record), default=str), iso(now())),
+                (
+                    self.rid,
+                    None if step is None else json.dumps(step),
+                    json.dumps(dict(record), default=str),
+                    iso(now()),
+                ),
             )
 
     def metrics(self, *, pending: bool = False) -> list[dict[str, Any]]:
@@ -217,22 +262,20 @@ class Staged:
 
     # --------------------------------------------------------------------------------------------------------- commit
 
-    def mark_committed(self, entries: Iterable[Entry], features_up_to: int) -> None:
+    def mark_committed(self, connection: apsw.Connection, entries: Iterable[Entry], features_up_to: int) -> None:
         """Mark the entries, and the feature values up to an id, as being in the catalog."""
         moment = iso(now())
-        with self._database.transaction() as connection:
-            connection.executemany(
-                "UPDATE entries SET state = 'uploaded', uploaded_at = ?, updated_at = ? WHERE id = ?",
-                [(moment, moment, entry.id) for entry in entries],
-            )
-            connection.execute(
-                "UPDATE features SET state = 'uploaded' WHERE execution = ? AND id <= ?", (self.rid, features_up_to)
-            )
+        connection.executemany(
+            "UPDATE entries SET state = 'uploaded', uploaded_at = ?, updated_at = ? WHERE id = ?",
+            [(moment, moment, entry.id) for entry in entries],
+        )
+        connection.execute(
+            "UPDATE features SET state = 'uploaded' WHERE execution = ? AND id <= ?", (self.rid, features_up_to)
+        )
 
     def newest_feature(self) -> int:
         """Return the id of the feature value staged last; 0 when there is none."""
-        row = self._database.connection().execute("SELECT max(id) FROM features WHERE execution = ?", (self.rid,)).fetchone()
-        return int(row[0] or 0)
+        return self._number("SELECT max(id) FROM features WHERE execution = ?", self.rid)
 
     def has_pending(self) -> bool:
         """Return whether anything is staged that the catalog does not have."""
@@ -245,14 +288,16 @@ class Staged:
                 ("metrics", "entry IS NULL"),
             )
         )
-        return self._database.connection().execute(f"{sql} LIMIT 1", (self.rid,)).fetchone() is not None
+        return self._number(f"{sql} LIMIT 1", self.rid) == 1
 
     # ------------------------------------------------------------------------------------------------------ downloads
 
     def add_download(self, rid: str, schema: str, table: str, path: str) -> None:
         """Remember where an input asset was put."""
         with self._database.transaction() as connection:
-            connection.execute("INSERT OR REPLACE INTO downloads VALUES (?, ?, ?, ?, ?)", (self.rid, rid, schema, table, path))
+            connection.execute(
+                "INSERT OR REPLACE INTO downloads VALUES (?, ?, ?, ?, ?)", (self.rid, rid, schema, table, path)
+            )
 
     def downloads(self) -> list[tuple[str, str, str, str]]:
         """Return the input assets: RID, schema, table, path."""

@@ -7,7 +7,7 @@ Every method that returns has its change on the disk.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ import apsw
 
 from deriva_ml.clock import iso, now
 from deriva_ml.db import LocalDatabase
-from deriva_ml.errors import DerivaMLStateInconsistency, InvalidTransitionError
-from deriva_ml.execution.states import Event, ExecutionStatus, allowed, follow
+from deriva_ml.errors import DerivaMLStateInconsistency
+from deriva_ml.execution.states import Event, ExecutionStatus, follow
 
 SCHEMA_STEPS = (
     """
@@ -35,7 +35,7 @@ SCHEMA_STEPS = (
     CREATE INDEX events_by_execution ON events (execution, id);
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY, execution TEXT NOT NULL REFERENCES executions (rid) ON DELETE CASCADE,
-        key TEXT NOT NULL, schema TEXT NOT NULL, asset_table TEXT NOT NULL, file_name TEXT NOT NULL, mode TEXT NOT NULL,
+        key TEXT NOT NULL, base TEXT NOT NULL, schema TEXT NOT NULL, asset_table TEXT NOT NULL, file_name TEXT NOT NULL, mode TEXT NOT NULL,
         staged TEXT NOT NULL, source TEXT, source_stamp TEXT, asset_types TEXT NOT NULL, metadata TEXT NOT NULL,
         description TEXT NOT NULL, state TEXT NOT NULL, sealed TEXT, md5 TEXT, sha256 TEXT, length INTEGER, rid TEXT,
         url TEXT, reused INTEGER NOT NULL DEFAULT 0, uploaded_at TEXT, updated_at TEXT NOT NULL,
@@ -43,6 +43,7 @@ SCHEMA_STEPS = (
     ) STRICT;
     CREATE INDEX entries_by_state ON entries (execution, state);
     CREATE INDEX entries_by_source ON entries (execution, source);
+    CREATE INDEX entries_by_base ON entries (execution, base);
     CREATE INDEX entries_by_staged ON entries (execution, staged);
     CREATE TABLE features (
         id INTEGER PRIMARY KEY, execution TEXT NOT NULL REFERENCES executions (rid) ON DELETE CASCADE,
@@ -123,14 +124,16 @@ class ExecutionStore:
         """Return the folder of the execution ``rid``."""
         return self.workspace / "executions" / rid
 
-    def register(self, execution: Registered) -> None:
-        """Journal an execution whose RID is leased, before its row goes to the catalog."""
+    def register(self, execution: Registered, also: Callable[[apsw.Connection], object] | None = None) -> None:
+        """Journal an execution whose RID is leased, before its row goes to the catalog; ``also`` writes in the same transaction."""
         values = [
             json.dumps(dict(value), default=str) if isinstance(value, Mapping) else value
             for value in (getattr(execution, name) for name in Registered.__slots__)
         ]
         with self.database.transaction() as connection:
             connection.execute(f"INSERT INTO executions ({_COLUMNS}) VALUES ({', '.join('?' * len(values))})", values)
+            if also is not None:
+                also(connection)
 
     def get(self, rid: str) -> Registered | None:
         """Return the execution ``rid``, or None when this workspace does not know it."""
@@ -157,20 +160,26 @@ class ExecutionStore:
         return [_registered(row) for row in self.database.connection().execute(sql, list(values))]
 
     def change(
-        self, rid: str, event: Event, detail: str | None = None, *, values: Mapping[str, Any] | None = None, only_from: Iterable[ExecutionStatus] = ()
+        self,
+        rid: str,
+        event: Event,
+        detail: str | None = None,
+        values: Mapping[str, Any] | None = None,
+        also: Callable[[apsw.Connection], object] | None = None,
     ) -> tuple[ExecutionStatus, ExecutionStatus]:
         """Let ``event`` happen to ``rid``, reading the state in the transaction that changes it; return was and became.
 
+        ``values`` are further columns to set; ``also`` writes in the same transaction.
+
         Raises:
-            InvalidTransitionError: nothing leads there from the state it has, or it is in none of ``only_from``.
+            InvalidTransitionError: nothing leads there from the state it has.
         """
         with self.database.transaction() as connection:
             was = self._status(connection, rid)
             became = follow(was, event, rid)
-            wanted = tuple(only_from)
-            if wanted and was not in wanted:
-                raise InvalidTransitionError(was, became, allowed(was), rid)
             self._write_state(connection, rid, event, was, became, detail, values or {})
+            if also is not None:
+                also(connection)
         return was, became
 
     def adopt(self, rid: str, status: ExecutionStatus, detail: str | None) -> None:
@@ -185,10 +194,8 @@ class ExecutionStore:
             _assign(connection, rid, values)
 
     def _status(self, connection: apsw.Connection, rid: str) -> ExecutionStatus:
-        row = connection.execute("SELECT status FROM executions WHERE rid = ?", (rid,)).fetchone()
-        if row is None:
-            self.require(rid)
-        return ExecutionStatus(row[0])
+        status = connection.execute("SELECT status FROM executions WHERE rid = ?", (rid,)).get
+        return ExecutionStatus(status) if status is not None else self.require(rid).status
 
     def _write_state(
         self,
@@ -215,6 +222,14 @@ class ExecutionStore:
         """Return what happened to ``rid``, oldest first: event, was, became, detail, when."""
         sql = "SELECT event, was, became, detail, at FROM events WHERE execution = ? ORDER BY id"
         return list(self.database.connection().execute(sql, (rid,)))
+
+    def unhappy_end(self, rid: str) -> str | None:
+        """Return how the run itself ended when it did not end well: its failure, or what is known of its process's end."""
+        sql = "SELECT event, detail FROM events WHERE execution = ? AND was = 'Running' ORDER BY id DESC LIMIT 1"
+        row = self.database.connection().execute(sql, (rid,)).fetchone()
+        if row is None or row[0] not in (Event.FAIL, Event.RECOVER):
+            return None
+        return f"run failed: {row[1]}" if row[0] == Event.FAIL else f"run {row[1] or 'ended without closing'}"
 
     def note(self, rid: str, step: str, **detail: Any) -> None:
         """Append a step of a commit to the journal."""

@@ -51,7 +51,17 @@ def capture(allow_dirty: bool = False) -> Code:
     code = of_source(caller(), allow_dirty)
     if built is None:
         return code
-    return Code(built.url or code.url, code.checksum, built.version or code.version, code.commit, code.dirty, code.dirty_paths, code.is_notebook, code.git_root, code.problems)
+    return Code(
+        built.url or code.url,
+        code.checksum,
+        built.version or code.version,
+        code.commit,
+        code.dirty,
+        code.dirty_paths,
+        code.is_notebook,
+        code.git_root,
+        code.problems,
+    )
 
 
 def _set_by_launcher(variables: Mapping[str, str]) -> Code:

@@ -59,7 +59,9 @@ def run(folder: Path, *arguments: str) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         raise GitUnknown(f"git could not be asked: {error}") from error
     if done.returncode != 0:
-        raise GitUnknown(done.stderr.decode(errors="replace").strip().removeprefix("fatal: ") or f"git {arguments[0]} failed")
+        raise GitUnknown(
+            done.stderr.decode(errors="replace").strip().removeprefix("fatal: ") or f"git {arguments[0]} failed"
+        )
     return done.stdout.decode(errors="surrogateescape")
 
 

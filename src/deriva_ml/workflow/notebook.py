@@ -18,9 +18,13 @@ def notebook_checksum(path: Path) -> str:
         GitUnknown: nbstripout cannot read it.
     """
     try:
-        done = subprocess.run([sys.executable, "-m", "nbstripout", "-t", str(path)], capture_output=True, timeout=_SECONDS, check=True)
+        done = subprocess.run(
+            [sys.executable, "-m", "nbstripout", "-t", str(path)], capture_output=True, timeout=_SECONDS, check=True
+        )
     except subprocess.CalledProcessError as error:
-        raise GitUnknown(f"nbstripout cannot read {path}: {error.stderr.decode(errors='replace').strip()[-500:]}") from error
+        raise GitUnknown(
+            f"nbstripout cannot read {path}: {error.stderr.decode(errors='replace').strip()[-500:]}"
+        ) from error
     except (OSError, subprocess.SubprocessError) as error:
         raise GitUnknown(f"nbstripout could not be run on {path}: {error}") from error
     return content_checksum(done.stdout)

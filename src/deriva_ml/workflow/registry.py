@@ -32,7 +32,11 @@ def add_workflow(session: Catalog, workflow: Workflow) -> str:
 
 
 def _with_checksum(session: Catalog, checksum: str | None) -> list[Row]:
-    return select(session, table(session), {"Checksum": checksum}, columns=["RID", "RCT"], sort=("RCT", "RID")) if checksum else []
+    return (
+        select(session, table(session), {"Checksum": checksum}, columns=["RID", "RCT"], sort=("RCT", "RID"))
+        if checksum
+        else []
+    )
 
 
 def _insert(session: Catalog, workflow: Workflow) -> str:
@@ -77,7 +81,9 @@ def lookup_by_url(session: Catalog, url_or_checksum: str) -> Workflow:
         rows = select(session, table(session), {column: url_or_checksum}, sort=("RCT", "RID"), limit=1)
         if rows:
             return _read(session, rows)[0]
-    raise DerivaMLNotFoundError(f"No workflow has the URL or checksum {url_or_checksum!r}. `ml.find_workflows()` lists the workflows.")
+    raise DerivaMLNotFoundError(
+        f"No workflow has the URL or checksum {url_or_checksum!r}. `ml.find_workflows()` lists the workflows."
+    )
 
 
 def find(session: Catalog, sort: bool | None = None) -> list[Workflow]:

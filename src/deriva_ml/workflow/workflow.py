@@ -53,7 +53,9 @@ class Workflow(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _look_at_the_code(cls, values: Any) -> Any:
-        known = not isinstance(values, dict) or any(values.get(name) for name in ("url", "checksum", "workflow_rid", "rid"))
+        known = not isinstance(values, dict) or any(
+            values.get(name) for name in ("url", "checksum", "workflow_rid", "rid")
+        )
         if known:
             return values
         code = capture(bool(values.get("allow_dirty")))
@@ -99,7 +101,9 @@ class Workflow(BaseModel):
             DerivaMLWorkflowError: the workflow does not have it.
         """
         if name not in self.workflow_type:
-            raise DerivaMLWorkflowError(f"Workflow {self.name!r} has no type {name!r}; it has {', '.join(self.workflow_type)}.")
+            raise DerivaMLWorkflowError(
+                f"Workflow {self.name!r} has no type {name!r}; it has {', '.join(self.workflow_type)}."
+            )
         self.workflow_type = [each for each in self.workflow_type if each != name]
 
     def bind(self, session: Catalog, rid: str) -> Workflow:
@@ -119,7 +123,12 @@ class Workflow(BaseModel):
         gone = set(self.workflow_type) - set(wanted)
         if gone:
             delete(session, links, {"Workflow": self.workflow_rid, "Workflow_Type": sorted(gone)})
-        insert(session, links, [{"Workflow": self.workflow_rid, "Workflow_Type": each} for each in wanted], skip_conflicts=True)
+        insert(
+            session,
+            links,
+            [{"Workflow": self.workflow_rid, "Workflow_Type": each} for each in wanted],
+            skip_conflicts=True,
+        )
 
     @staticmethod
     def get_url_and_checksum(path: str | Path, allow_dirty: bool = False) -> tuple[str, str]:
@@ -159,7 +168,10 @@ def check_types(session: Catalog, names: Iterable[str]) -> None:
         DerivaMLInvalidTerm: the vocabulary ``Workflow_Type`` has no such term.
     """
     wanted = list(dict.fromkeys(names))
-    known = {row["Name"] for row in select(session, TableName(session.ml_schema, "Workflow_Type"), {"Name": wanted}, columns=["Name"])}
+    known = {
+        row["Name"]
+        for row in select(session, TableName(session.ml_schema, "Workflow_Type"), {"Name": wanted}, columns=["Name"])
+    }
     for name in wanted:
         if name not in known:
             raise DerivaMLInvalidTerm("Workflow_Type", name)

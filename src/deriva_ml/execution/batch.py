@@ -1,0 +1,67 @@
+"""Committing what several executions left staged; the failure of one does not keep the others back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from deriva_ml.catalog.session import Catalog
+from deriva_ml.errors import DerivaMLException
+from deriva_ml.execution.commit import commit
+from deriva_ml.execution.pending import pending_of
+from deriva_ml.execution.recover import recover_workspace, reopen
+from deriva_ml.execution.report import UploadCallback, UploadReport
+from deriva_ml.execution.staged import Staged
+from deriva_ml.execution.states import ExecutionStatus
+from deriva_ml.execution.store import ExecutionStore
+
+S = ExecutionStatus
+
+
+def pending_rids(store: ExecutionStore) -> list[str]:
+    """Return the executions that a commit has something to do for, oldest first; running, new and aborted ones have not."""
+    found = store.select("status IN ('Stopped', 'Failed', 'Pending_Upload', 'Uploaded')")
+    waiting = [run.rid for run in found if run.status is not S.Uploaded or Staged(store, run.rid).has_pending()]
+    return waiting[::-1]
+
+
+def commit_pending(
+    session: Catalog,
+    store: ExecutionStore,
+    rids: Iterable[str] | None = None,
+    *,
+    clean: bool = False,
+    progress: UploadCallback | None = None,
+    told: Callable[[str, UploadReport], None] | None = None,
+) -> UploadReport:
+    """Commit executions of a workspace: those named, or all that have something waiting.
+
+    The report has one error for each that failed; ``told`` is called with the report of each.
+    """
+    recover_workspace(session, store.workspace)
+    total = UploadReport()
+    for rid in list(rids) if rids is not None else pending_rids(store):
+        report = _commit_one(session, store, rid, clean, progress)
+        total.add(report)
+        if told is not None:
+            told(rid, report)
+    return total
+
+
+def _commit_one(
+    session: Catalog, store: ExecutionStore, rid: str, clean: bool, progress: UploadCallback | None
+) -> UploadReport:
+    try:
+        return commit(reopen(session, store, rid), clean=clean, progress=progress)
+    except DerivaMLException as error:
+        report = UploadReport(execution_rids=[rid], errors=[f"{rid}: {error}"])
+        if store.get(rid) is not None:
+            _count_failed(store, rid, report)
+        return report
+
+
+def _count_failed(store: ExecutionStore, rid: str, report: UploadReport) -> None:
+    summary = pending_of(Staged(store, rid))
+    for asset in summary.assets:
+        report.count("", asset.table, failed=asset.pending)
+    for row in summary.rows:
+        report.count("", row.table, failed=row.pending)

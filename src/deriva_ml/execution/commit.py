@@ -1,0 +1,223 @@
+"""Bringing what a run has staged into the catalog: seal, identify, bag, load, verify.
+
+Each step is journalled and can be repeated: however often a commit is interrupted, in this process or another, the
+catalog ends as after one that was not.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Sequence
+
+import apsw
+
+from deriva_ml.bag.write import write_bag
+from deriva_ml.catalog.rows import insert
+from deriva_ml.clock import iso, monotonic, now
+from deriva_ml.enums import AssetRole
+from deriva_ml.environment.host import likely_cause
+from deriva_ml.errors import DerivaMLBusyError, DerivaMLException, DerivaMLUploadError
+from deriva_ml.execution import liveness
+from deriva_ml.execution.identify import identify
+from deriva_ml.execution.load import load_assets, load_features, load_links, load_objects, verify
+from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.plan import AssetGroup, bag_model, bag_payloads, bag_tables, groups
+from deriva_ml.execution.report import UploadCallback, UploadReport
+from deriva_ml.execution.run import Run
+from deriva_ml.execution.seal import check, seal
+from deriva_ml.execution.states import Event, ExecutionStatus
+from deriva_ml.files import write_whole
+from deriva_ml.names import TableName
+from deriva_ml.schema.install import unknown_file
+
+log = logging.getLogger(__name__)
+
+S = ExecutionStatus
+
+
+def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> UploadReport:
+    """Commit what ``run`` has staged; a commit inside the block first stops the run.
+
+    Raises:
+        InvalidTransitionError: the execution never ran, or was aborted.
+        DerivaMLUploadError: a file is missing, a value is not complete, or the catalog did not take something; nothing
+            staged is lost, and another call goes on where this one stopped.
+        DerivaMLBusyError: another process commits this execution, or still runs it.
+    """
+    if run.dry:
+        return UploadReport(execution_rids=[run.rid])
+    with liveness.holding(run.lock_file("commit"), f"Execution {run.rid} cannot be committed"):
+        _end_run(run)
+        if run.registered.status is S.Uploaded and not run.staged.has_pending():
+            return UploadReport(execution_rids=[run.rid])
+        check(run)
+        if run.registered.status is not S.Pending_Upload:
+            run.happen(Event.COMMIT)
+        return _upload(run, clean, progress)
+
+
+def _end_run(run: Run) -> None:
+    """Stop a run that this process has; recover one whose process is gone; leave one alone that another process has."""
+    if run.registered.status is not S.Running:
+        return
+    path = run.lock_file("run")
+    if liveness.held_here(path):
+        run.happen(Event.FINISH)
+        return
+    try:
+        liveness.take(path, f"Execution {run.rid} is running").release()
+    except DerivaMLBusyError as error:
+        raise DerivaMLBusyError(
+            f"Execution {run.rid} is still running elsewhere, so it cannot be committed here. {error}"
+        ) from error
+    run.happen(Event.RECOVER, likely_cause(run.registered.owner))
+
+
+def _upload(run: Run, clean: bool, progress: UploadCallback | None) -> UploadReport:
+    began = monotonic()
+    newest = run.staged.newest_feature()  # read before the files are sealed: what a value refers to is sealed as well
+    try:
+        seal(run, progress)
+        return _send(run, newest, began, clean, progress)
+    except (DerivaMLException, OSError, apsw.Error) as error:
+        _failed(run, error)
+        if isinstance(error, DerivaMLUploadError):
+            raise
+        raise DerivaMLUploadError(
+            f"The commit of execution {run.rid} did not finish: {error}\nNothing staged is lost: `commit_output_assets()` (or `deriva-ml-upload "
+            f"--execution {run.rid}`) goes on where this stopped."
+        ) from error
+
+
+def _failed(run: Run, error: BaseException) -> None:
+    try:
+        run.happen(Event.FAIL, f"upload failed: {error}", values={"error": f"upload failed: {error}"})
+    except (DerivaMLException, OSError, apsw.Error) as second:
+        error.add_note(f"The failure could not be recorded either: {second}")
+
+
+def _send(run: Run, newest: int, began: float, clean: bool, progress: UploadCallback | None) -> UploadReport:
+    entries = _identified(run, run.staged.entries(EntryState.SEALED))
+    if entries or run.staged.feature_tables(newest):
+        run.staging.write_manifest()
+        _write_bag(run, groups(run, entries), newest)
+    load_objects(run, entries, progress)
+    loaded = load_assets(run, groups(run, entries))
+    report = UploadReport(execution_rids=[run.rid])
+    for group in loaded:
+        lost = load_links(run, group)
+        report.notes += [
+            f"{rid} is an input of this execution, and this catalog keeps one role for each: it is not recorded as an output"
+            for rid in lost
+        ]
+    features = load_features(run, newest)
+    verify(run, loaded, features, newest)
+    _record_unknown_input(run)
+    done = [entry for group in loaded for entry in group.entries]
+    _finish(run, done, newest, monotonic() - began)
+    _tell(report, done, features)
+    _tidy(run, done, report, clean)
+    return report
+
+
+def _identified(run: Run, entries: Sequence[Entry]) -> list[Entry]:
+    """Give every entry its RID and write it down before it is used."""
+    found = identify(run.session, entries)
+    changed = [entry for entry, before in zip(found, entries, strict=True) if entry != before]
+    if changed:
+        run.staged.save(changed)
+    return found
+
+
+def _write_bag(run: Run, assets: Sequence[AssetGroup], newest: int) -> None:
+    tables = list(bag_tables(run, assets, newest))
+    info = {
+        "External-Identifier": run.rid,
+        "External-Description": f"What execution {run.rid} commits to catalog {run.session.catalog_id} of {run.session.host}",
+    }
+    write_bag(
+        run.folder / "commit" / "bag",
+        tables=tables,
+        payloads=bag_payloads(run, assets),
+        schema_document=bag_model(run, [(table.schema, table.table) for table in tables]),
+        info=info,
+        durable=False,
+    )
+    run.store.note(run.rid, "bag written", assets=sum(len(group.assets) for group in assets))
+
+
+def _record_unknown_input(run: Run) -> None:
+    """An execution that declared no input gets the sentinel File: whoever follows the data sees that its origin is unknown."""
+    config = run.registered.config
+    if config.get("datasets") or config.get("assets") or config.get("inputs") or run.staged.downloads():
+        return
+    model = run.session.model()
+    file = TableName(run.session.ml_schema, "File")
+    links = model.asset_execution(file)
+    remembered = run.session.remembered
+    if "unknown_file" not in remembered:
+        remembered["unknown_file"] = unknown_file(run.session)
+    column = links.references_to(file)[0].column
+    row = {column: remembered["unknown_file"], "Execution": run.rid, "Asset_Role": str(AssetRole.input)}
+    insert(run.session, links.name, [row], skip_conflicts=True)
+
+
+def _finish(run: Run, done: Sequence[Entry], newest: int, seconds: float) -> None:
+    """Mark what is in the catalog, and the state, in one transaction; the store comes last."""
+
+    def mark(connection: apsw.Connection) -> None:
+        run.staged.mark_committed(connection, done, newest)
+
+    run.complete(run.store.unhappy_end(run.rid), seconds, mark)
+    if run.staged.has_pending():
+        log.info("Execution %s staged more while it was committed; the next commit takes it.", run.rid)
+
+
+def _tell(report: UploadReport, done: Sequence[Entry], features: dict[TableName, int]) -> None:
+    for entry in done:
+        report.count(entry.schema, entry.table, uploaded=1)
+        if entry.reused:
+            report.notes.append(f"{entry.label} was in the catalog already, as {entry.rid}")
+    for table, count in features.items():
+        report.count(table.schema, table.name, uploaded=count)
+
+
+def _tidy(run: Run, done: Sequence[Entry], report: UploadReport, clean: bool) -> None:
+    """Remove what the catalog has now, or leave a receipt; a failure here is a note, the commit is done."""
+    try:
+        if not clean:
+            _leave_receipt(run, report)
+        else:
+            clean_folder(run)
+    except OSError as error:
+        report.notes.append(f"The folder {run.folder} could not be tidied: {error}")
+
+
+def _leave_receipt(run: Run, report: UploadReport) -> None:
+    if not report.total_uploaded:
+        return
+    folder = run.folder / "commit"
+    number = sum(1 for _ in folder.glob("receipt-*.json")) + 1
+    content = {"execution": run.rid, "at": iso(now()), "per_table": report.per_table, "notes": report.notes}
+    write_whole(folder / f"receipt-{number}.json", json.dumps(content, indent=1).encode())
+    run.staging.write_manifest()
+
+
+def clean_folder(run: Run) -> None:
+    """Remove from the execution's folder what deriva-ml put there and the catalog has; what users put there stays."""
+    if run.staged.has_pending():
+        run.staging.write_manifest()
+        return
+    for name in ("assets", "sealed", "commit", "downloaded-assets"):
+        shutil.rmtree(run.folder / name, ignore_errors=True)
+    (run.folder / "asset-manifest.json").unlink(missing_ok=True)
+    run.staging.forget_folders()
+    if run.folder.is_dir() and not any(run.folder.iterdir()):
+        run.folder.rmdir()
+
+
+def committed_outputs(run: Run) -> list[Entry]:
+    """Return the assets that commits of this run brought into the catalog; not those about the run's own set-up."""
+    return [entry for entry in run.staged.entries(EntryState.UPLOADED) if entry.mode is not Mode.RECORD]

@@ -1,0 +1,253 @@
+"""Creating an execution: nothing is written before all inputs are found; after that every step leaves a trace.
+
+A lease gives the RID, it is journalled, then the catalog's row is inserted, inputs are linked and the files that
+describe the run are uploaded. A failure on the way leaves the row, Aborted, with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from deriva_ml.asset.path import AssetFilePath
+from deriva_ml.catalog.leases import lease
+from deriva_ml.catalog.rows import insert
+from deriva_ml.catalog.session import Catalog
+from deriva_ml.clock import iso, monotonic, now
+from deriva_ml.dataset.bag import DatasetBag
+from deriva_ml.dataset.download import download_resolved
+from deriva_ml.environment.host import this_process
+from deriva_ml.errors import DerivaMLException, DerivaMLReadOnlyError, DerivaMLWorkflowError
+from deriva_ml.execution import inputs, liveness
+from deriva_ml.execution.configuration import ExecutionConfiguration, plain
+from deriva_ml.execution.identify import identify
+from deriva_ml.execution.load import load_assets, load_links, load_objects
+from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.metadata import MetadataFile, captured, configuration_document, configuration_file
+from deriva_ml.execution.plan import groups
+from deriva_ml.execution.run import Run, lock_file
+from deriva_ml.execution.staged import Staged
+from deriva_ml.execution.states import Event, ExecutionStatus
+from deriva_ml.execution.store import ExecutionStore, Registered
+from deriva_ml.files import hash_file, write_whole
+from deriva_ml.names import DRY_RUN_RID
+from deriva_ml.workflow.registry import add_workflow
+
+SAVE_RID_VARIABLE = "DERIVA_ML_SAVE_EXECUTION_RID"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where executions of one workspace live: its store, its cache, and the Hydra run they belong to."""
+
+    store: ExecutionStore
+    cache: Path
+    hydra_dir: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A new execution with its inputs."""
+
+    run: Run
+    bags: tuple[DatasetBag, ...]
+    assets: tuple[AssetFilePath, ...]
+
+
+def create(session: Catalog, place: Place, configuration: ExecutionConfiguration, *, dry: bool = False) -> Created:
+    """Create an execution.
+
+    Raises:
+        DerivaMLWorkflowError: no workflow was given.
+        DerivaMLNotFoundError, DerivaMLTableTypeError, DerivaMLValidationError: an input is not as declared; nothing was written.
+        DerivaMLException: a step failed; the execution is Aborted, with the reason.
+    """
+    if configuration.workflow is None:
+        raise DerivaMLWorkflowError(
+            "An execution needs a workflow: pass `workflow=ml.create_workflow(name, type, description)` here or in the configuration."
+        )
+    if session.snapshot and not dry:
+        raise DerivaMLReadOnlyError("A snapshot of the catalog cannot take executions: open the live catalog.")
+    found = inputs.resolve(session, configuration)
+    if dry:
+        return _dry(session, place, configuration, found)
+    workflow = add_workflow(session, configuration.workflow)
+    return _recorded(session, place, configuration, found, workflow)
+
+
+def _recorded(
+    session: Catalog, place: Place, configuration: ExecutionConfiguration, found: inputs.Inputs, workflow: str
+) -> Created:
+    moment, problems = now(), list[str]()
+    files = captured(
+        configuration.workflow.git_root if configuration.workflow else None, place.hydra_dir, moment, problems
+    )
+    tokens = [str(uuid.uuid4()) for _ in range(len(files) + 2)]
+    leased = lease(session, tokens)
+    rid, *rids = (leased[token] for token in tokens)
+    document = configuration_document(configuration, rid, moment, found.described(), problems)
+    files = [configuration_file(document), *files]
+    with liveness.holding(lock_file(place.store.workspace, rid, "create"), f"Execution {rid} is being created"):
+        entries = _sealed(place.store.folder(rid), session.ml_schema, files, rids)
+        place.store.register(
+            _registered(rid, tokens[0], workflow, configuration, document, moment),
+            lambda connection: _stage(connection, place.store, rid, configuration, entries),
+        )
+        run = Run(session, place.store, rid)
+        try:
+            return _settled(run, place, configuration, found, workflow)
+        except (DerivaMLException, OSError, apsw.Error) as error:
+            _abort(run, error)
+            raise
+
+
+def _settled(
+    run: Run, place: Place, configuration: ExecutionConfiguration, found: inputs.Inputs, workflow: str
+) -> Created:
+    """Everything after the journal: row, inputs, metadata, downloads."""
+    row = {
+        "RID": run.rid,
+        "Workflow": workflow,
+        "Description": configuration.description,
+        "Status": str(ExecutionStatus.Created),
+    }
+    insert(run.session, run.table, [row], given={"RID"}, skip_conflicts=True)
+    run.created_in_catalog()
+    local = inputs.link(run.session, run.rid, found)
+    _upload_metadata(run)
+    _save_rid(run, place, workflow)
+    began = monotonic()
+    bags = tuple(download_resolved(run.session, place.cache, spec, resolved) for spec, resolved in found.datasets)
+    assets = tuple(inputs.download_assets(run, place.cache, found, local))
+    if bags or assets:
+        run.store.annotate(run.rid, download_duration=monotonic() - began)
+    return Created(run, bags, assets)
+
+
+def _registered(
+    rid: str,
+    token: str,
+    workflow: str | None,
+    configuration: ExecutionConfiguration,
+    document: dict[str, Any],
+    moment: datetime,
+    mode: str = "online",
+) -> Registered:
+    at = iso(moment)
+    return Registered(
+        rid=rid, uuid=token, workflow_rid=workflow, description=configuration.description, config=document, status=ExecutionStatus.Created,
+        catalog_status=None, detail=None, error=None, mode=mode, owner=this_process(), created_at=at, last_activity=at, start_time=None,
+        stop_time=None, duration=None, download_duration=None, upload_duration=None,
+    )  # fmt: skip
+
+
+def _sealed(folder: Path, schema: str, files: Sequence[MetadataFile], rids: Sequence[str]) -> list[Entry]:
+    """Write the files that describe the run, and return them as sealed entries."""
+    sealed = folder / "sealed"
+    sealed.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for file, rid in zip(files, rids, strict=True):
+        path = sealed / file.name
+        write_whole(path, file.content)
+        digest = hash_file(path)
+        key = f"Execution_Metadata/{rid}/{file.name}"
+        entries.append(
+            Entry(
+                key=key,
+                schema=schema,
+                table="Execution_Metadata",
+                file_name=file.name,
+                mode=Mode.RECORD,
+                staged=f"sealed/{file.name}",
+                asset_types=(str(file.asset_type),),
+                description=file.description,
+                state=EntryState.SEALED,
+                sealed=f"sealed/{file.name}",
+                md5=digest.md5,
+                sha256=digest.sha256,
+                length=digest.length,
+                rid=rid,
+            )
+        )
+    return entries
+
+
+def _stage(
+    connection: apsw.Connection,
+    store: ExecutionStore,
+    rid: str,
+    configuration: ExecutionConfiguration,
+    entries: Sequence[Entry],
+) -> None:
+    """Write the files' entries and the parameters, which ``configuration.json`` holds, in the transaction that registers the execution."""
+    staged = Staged(store, rid)
+    for entry in entries:
+        staged.write(connection, entry)
+    staged.hold_parameters(connection, plain(configuration.parameters), "configuration.json")
+
+
+def _upload_metadata(run: Run) -> None:
+    """Upload the files that describe the run, and mark them; they need no copy here any more."""
+    sealed = run.staged.entries(EntryState.SEALED)
+    entries = identify(run.session, sealed)
+    if any(entry.rid != before.rid for entry, before in zip(entries, sealed, strict=True)):
+        entries = run.staged.save(entries)
+    load_objects(run, entries, None)
+    loaded = load_assets(run, groups(run, entries))
+    for group in loaded:
+        load_links(run, group)
+    done = [entry for group in loaded for entry in group.entries]
+    with run.staged.writing() as connection:
+        run.staged.mark_committed(connection, done, 0)
+        connection.execute(
+            "UPDATE executions SET catalog_status = ? WHERE rid = ?", (ExecutionStatus.Created.value, run.rid)
+        )
+    for entry in done:
+        (run.folder / (entry.sealed or "")).unlink(missing_ok=True)
+    (run.folder / "sealed").rmdir()
+
+
+def _abort(run: Run, reason: BaseException) -> None:
+    """Leave the row, Aborted, with the reason; if that fails as well, the reason says so."""
+    try:
+        run.happen(Event.ABORT, f"creation failed: {reason}", values={"error": f"creation failed: {reason}"})
+    except (DerivaMLException, OSError, apsw.Error) as second:
+        reason.add_note(f"The execution could not be marked as aborted: {second}")
+
+
+def _save_rid(run: Run, place: Place, workflow: str) -> None:
+    """Tell a launcher which execution this is, where it asked for that."""
+    target = os.environ.get(SAVE_RID_VARIABLE)
+    if not target:
+        return
+    content = {
+        "hostname": run.session.host,
+        "catalog_id": run.session.catalog_id,
+        "workflow_rid": workflow,
+        "execution_rid": run.rid,
+        "hydra_runtime_output_dir": str(place.hydra_dir) if place.hydra_dir else None,
+    }
+    write_whole(Path(target).absolute(), json.dumps(content).encode())
+
+
+def _dry(session: Catalog, place: Place, configuration: ExecutionConfiguration, found: inputs.Inputs) -> Created:
+    """A dry run: inputs are brought here and the user's code runs; the catalog and the workspace's store take no record."""
+    store = ExecutionStore(place.store.workspace / "dry-runs" / uuid.uuid4().hex)
+    moment = now()
+    document = configuration_document(configuration, DRY_RUN_RID, moment, found.described(), [])
+    store.register(
+        _registered(DRY_RUN_RID, uuid.uuid4().hex, None, configuration, document, moment, mode="dry"),
+        lambda connection: _stage(connection, store, DRY_RUN_RID, configuration, []),
+    )
+    run = Run(session, store, DRY_RUN_RID, dry=True)
+    bags = tuple(download_resolved(session, place.cache, spec, resolved) for spec, resolved in found.datasets)
+    assets = tuple(inputs.download_assets(run, place.cache, found, {path: DRY_RUN_RID for path, _ in found.files}))
+    return Created(run, bags, assets)

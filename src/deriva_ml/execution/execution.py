@@ -1,0 +1,489 @@
+"""``Execution``: one run of one's code, with what it reads and what it makes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, overload
+
+from deriva_ml.asset.asset import Asset
+from deriva_ml.asset.path import AssetFilePath, as_mapping
+from deriva_ml.catalog.session import Catalog
+from deriva_ml.clock import from_iso
+from deriva_ml.dataset.bag import DatasetBag
+from deriva_ml.dataset.dataset import Dataset, create_dataset
+from deriva_ml.dataset.download import download_into
+from deriva_ml.dataset.resolve import resolve_specs
+from deriva_ml.dataset.spec import DatasetSpec, read_spec
+from deriva_ml.errors import DerivaMLException, DerivaMLValidationError
+from deriva_ml.execution import inputs, nesting
+from deriva_ml.execution.commit import commit, committed_outputs
+from deriva_ml.execution.configuration import ExecutionConfiguration, plain
+from deriva_ml.execution.create import Created, Place
+from deriva_ml.execution.features import staged_features
+from deriva_ml.execution.outputs import Outputs
+from deriva_ml.execution.pending import pending_of
+from deriva_ml.execution.record import ExecutionRecord, lookup_record, records
+from deriva_ml.execution.report import PendingSummary, UploadCallback, UploadReport
+from deriva_ml.execution.roles import assets_of
+from deriva_ml.execution.run import Run
+from deriva_ml.execution.states import Event, ExecutionStatus, event_towards, status_named
+
+S = ExecutionStatus
+
+
+class InputDatasets(Sequence[DatasetBag]):
+    """The downloaded datasets of an execution, by position or by RID."""
+
+    def __init__(self, bags: Iterable[DatasetBag]) -> None:
+        self._bags = tuple(bags)
+
+    @overload
+    def __getitem__(self, which: int | str) -> DatasetBag: ...
+    @overload
+    def __getitem__(self, which: slice) -> Sequence[DatasetBag]: ...
+    def __getitem__(self, which: int | str | slice) -> DatasetBag | Sequence[DatasetBag]:
+        if not isinstance(which, str):
+            return self._bags[which]
+        found = next((bag for bag in self._bags if bag.rid == which), None)
+        if found is None:
+            raise KeyError(
+                f"{which} is not among the inputs: {', '.join(bag.rid for bag in self._bags) or 'there are none'}."
+            )
+        return found
+
+    def __len__(self) -> int:
+        return len(self._bags)
+
+    def __repr__(self) -> str:
+        return f"InputDatasets({list(self._bags)!r})"
+
+
+class UploadedAssets(list[AssetFilePath]):
+    """The committed assets of an execution in order; ``assets["Model"]`` gives those of one table."""
+
+    def __getitem__(self, which: Any) -> Any:
+        return (
+            [asset for asset in self if asset.asset_table == which]
+            if isinstance(which, str)
+            else super().__getitem__(which)
+        )
+
+
+class Execution:
+    """One run of one's code. ``ml.create_execution`` makes it, ``ml.resume_execution`` finds it again.
+
+    Used as a context manager it is Running inside the block; it ends Stopped, or Failed when the block raises. Leaving
+    the block uploads nothing: ``commit_output_assets()`` does, when it is called.
+
+    Example::
+
+        with ml.create_execution(config) as exe:
+            path = exe.asset_file_path("Model", "best.pt")
+            torch.save(model.state_dict(), path)
+        exe.commit_output_assets()
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        place: Place,
+        configuration: ExecutionConfiguration,
+        created: Created | None = None,
+        *,
+        clean: bool = True,
+    ) -> None:
+        self._run = run
+        self._place = place
+        self._clean = clean
+        self._outputs = Outputs(run)
+        self.configuration = configuration
+        self.datasets = InputDatasets(created.bags if created else ())
+        self._inputs = list(created.assets) if created else inputs.known_paths(run)
+        if run.dry:
+            weakref.finalize(self, shutil.rmtree, run.store.workspace, ignore_errors=True)
+
+    def __repr__(self) -> str:
+        return f"Execution({self.execution_rid!r}, {self.status})"
+
+    # ---------------------------------------------------------------------------------------------------------- facts
+
+    @property
+    def execution_rid(self) -> str:
+        """The RID of the catalog's row; "0000" in a dry run."""
+        return self._run.rid
+
+    @property
+    def rid(self) -> str:
+        """The RID, under its short name."""
+        return self._run.rid
+
+    @property
+    def workflow_rid(self) -> str | None:
+        """The RID of the workflow's row."""
+        return self._run.registered.workflow_rid
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether this run leaves no record in the catalog."""
+        return self._run.dry
+
+    @property
+    def dataset_rids(self) -> list[str]:
+        """The RIDs of the declared datasets."""
+        return [spec.rid for spec in self.configuration.datasets]
+
+    @property
+    def asset_paths(self) -> dict[str, list[AssetFilePath]]:
+        """The input assets that were brought here, by asset table."""
+        found: dict[str, list[AssetFilePath]] = {}
+        for path in self._inputs:
+            found.setdefault(path.asset_table, []).append(path)
+        return found
+
+    @property
+    def status(self) -> ExecutionStatus:
+        """The state, as the store has it now."""
+        return self._run.registered.status
+
+    @property
+    def error(self) -> str | None:
+        """Why the run, or its last commit, failed."""
+        return self._run.registered.error
+
+    @property
+    def start_time(self) -> datetime | None:
+        """When the work began."""
+        return _moment(self._run.registered.start_time)
+
+    @property
+    def stop_time(self) -> datetime | None:
+        """When the work ended."""
+        return _moment(self._run.registered.stop_time)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The settings of the run: those of the configuration and those logged."""
+        return self._run.staged.parameters()
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The logged metrics, oldest first."""
+        return self._run.staged.metrics()
+
+    @property
+    def working_dir(self) -> Path:
+        """The execution's own folder, for scratch files; only what ``asset_file_path`` registers is uploaded."""
+        self._run.folder.mkdir(parents=True, exist_ok=True)
+        return self._run.folder
+
+    @property
+    def uploaded_assets(self) -> UploadedAssets:
+        """The committed assets, each with its RID and file name."""
+        return UploadedAssets(self._outputs.path_of(entry) for entry in committed_outputs(self._run))
+
+    @property
+    def database_catalog(self) -> Catalog | None:
+        """The open catalog; None in a dry run."""
+        return None if self._run.dry else self._run.session
+
+    catalog = database_catalog
+
+    @property
+    def execution_record(self) -> ExecutionRecord | None:
+        """The catalog's row, live; None in a dry run."""
+        return None if self._run.dry else lookup_record(self._run.session, self._run.rid)
+
+    # ------------------------------------------------------------------------------------------------------ life cycle
+
+    def __enter__(self) -> Self:
+        """Start the run: Created → Running."""
+        self.execution_start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the run: Running → Stopped, or Failed with the error, which goes on its way."""
+        if self.status is S.Running:
+            if error is None:
+                self.execution_stop()
+            else:
+                self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        """Record the user's error; whatever goes wrong with that does not take its place."""
+        reason = f"{type(error).__name__}: {error}"
+        try:
+            self._run.happen(Event.FAIL, reason, values={"error": reason})
+            self._leave_block()
+        except (DerivaMLException, OSError) as second:
+            error.add_note(f"deriva-ml could not record this failure of execution {self.execution_rid}: {second}")
+
+    def execute(self) -> Self:
+        """Return the execution itself, to be used as ``with exe.execute():``."""
+        return self
+
+    def execution_start(self) -> None:
+        """Begin the work: Created → Running.
+
+        Raises:
+            InvalidTransitionError: it has begun, or ended, before.
+        """
+        self._run.happen(Event.START)
+
+    def execution_stop(self) -> None:
+        """End the work: Running → Stopped.
+
+        Raises:
+            InvalidTransitionError: it is not running.
+        """
+        self._run.happen(Event.FINISH)
+        self._leave_block()
+
+    def _leave_block(self) -> None:
+        """What was written to the staged paths is acknowledged now: bring it to the disk, and the manifest up to date."""
+        if self._run.staged.count():
+            self._run.staging.sync()
+
+    def abort(self, reason: str | None = None) -> None:
+        """Give up: Created, Running, Stopped or Failed → Aborted, for good.
+
+        Raises:
+            InvalidTransitionError: it is being committed, or was, or was aborted before.
+        """
+        self._run.happen(Event.ABORT, reason)
+
+    def update_status(
+        self, status: ExecutionStatus | str, message: str | None = None, *, error: str | None = None
+    ) -> None:
+        """Write a message, or go to another state. Naming the present state changes the message alone.
+
+        Raises:
+            InvalidTransitionError: no edge leads to ``status`` from the present state.
+            DerivaMLValidationError: there is no such state.
+
+        Example::
+
+            exe.update_status(ExecutionStatus.Running, f"epoch {epoch}: loss {loss:.4f}")
+        """
+        target = status_named(str(status))
+        event = event_towards(self.status, target, self.execution_rid)
+        detail = error if error is not None else message
+        if event is None:
+            self._run.message(detail)
+        elif event is Event.FAIL or error is not None:
+            self._run.happen(event, detail or "marked as failed", values={"error": detail or "marked as failed"})
+        else:
+            self._run.happen(event, detail)
+
+    # --------------------------------------------------------------------------------------------------------- inputs
+
+    def download_dataset_bag(self, dataset: DatasetSpec | DatasetBag | str | Mapping[str, Any]) -> DatasetBag:
+        """Return a dataset version as a bag on this machine; declared ones are here already.
+
+        Raises:
+            DerivaMLNotFoundError: no such dataset or version.
+            DerivaMLIntegrityError: a file is not what its checksum says.
+        """
+        spec = read_spec(dataset)
+        for bag in self.datasets:
+            if bag.rid == spec.rid and spec.version in (None, bag.version) and spec.materialize == bag.materialize:
+                return bag
+        return download_into(self._run.session, self._place.cache, spec)
+
+    def add_input_dataset(self, rid: str, version: Any = None) -> None:
+        """Record a dataset as an input after the fact; once more changes nothing.
+
+        Raises:
+            DerivaMLNotFoundError: no such dataset or version.
+        """
+        found = resolve_specs(self._run.session, [DatasetSpec(rid=rid, version=version)])
+        if not self._run.dry:
+            inputs.link_datasets(self._run.session, self.execution_rid, found)
+            self._run.store.note(self.execution_rid, "input", dataset=rid, version=str(found[0].version))
+
+    def download_asset(
+        self, asset_rid: str, dest_dir: str | Path | None = None, update_catalog: bool = True, use_cache: bool = False
+    ) -> AssetFilePath:
+        """Bring an asset here and record it as an input; return its path, which knows its types and RID.
+
+        Raises:
+            DerivaMLRidsNotFound: no such row.
+            DerivaMLTableTypeError: the RID is not that of an asset.
+            DerivaMLIntegrityError: the bytes are damaged.
+        """
+        folder = Path(dest_dir) if dest_dir is not None else self.working_dir / "downloaded-assets" / asset_rid
+        path = inputs.download_asset(
+            self._run, self._place.cache, asset_rid, folder, record=update_catalog, use_cache=use_cache
+        )
+        self._inputs.append(path)
+        return path
+
+    def list_input_datasets(self) -> list[Dataset]:
+        """Return the datasets that the catalog records as inputs."""
+        return [] if self._run.dry else nesting.input_datasets(self._run.session, self.execution_rid)
+
+    # -------------------------------------------------------------------------------------------------------- outputs
+
+    def asset_file_path(
+        self,
+        asset_name: str,
+        file_name: str | os.PathLike[str],
+        asset_types: Iterable[str] | str | None = None,
+        copy_file: bool = False,
+        rename_file: str | None = None,
+        metadata: Any = None,
+        description: str | None = None,
+        **metadata_columns: Any,
+    ) -> AssetFilePath:
+        """Register an output file; return the path where it is staged. Durable when it returns.
+
+        - ``file_name`` does not exist: a new file; write to the returned path. The same name again gives the same path.
+        - ``file_name`` exists: it is linked, or with ``copy_file=True`` copied as it is now, under its own name or
+          ``rename_file``. The file itself is never moved or changed. Two files of one name are two assets.
+
+        ``asset_types`` are terms of Asset_Type (default: the one called like the table). ``metadata`` and further
+        keywords are values for the asset table's own columns.
+
+        Raises:
+            DerivaMLTableNotFound, DerivaMLTableTypeError: ``asset_name`` is not an asset table.
+            DerivaMLInvalidTerm: a type is not a term.
+            DerivaMLValidationError: an unknown column, a name that leads elsewhere, a folder, or a linked file that was
+                registered under another name and has changed since.
+
+        Example::
+
+            path = exe.asset_file_path("Image", "mask.png", asset_types=["Segmentation_Mask"], Subject=subject_rid)
+        """
+        values = as_mapping(metadata) | metadata_columns if metadata is not None or metadata_columns else None
+        return self._outputs.register(
+            asset_name, file_name, asset_types, values, description, copy=copy_file, rename=rename_file
+        )
+
+    def metrics_file(self, filename: str = "metrics.jsonl") -> AssetFilePath:
+        """Return the path of a metrics file of this run, the same for the same name; append to it as you like.
+
+        It is always the run's own file, whatever the working directory holds.
+        """
+        return self._outputs.metrics_file(filename)
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: Any = None) -> None:
+        """Record numbers of the run, at ``step`` if given. Durable when it returns; the next commit uploads them as a file.
+
+        Example::
+
+            exe.log_metrics({"loss": 0.31, "accuracy": 0.92}, step=epoch)
+        """
+        record = {**({} if step is None else {"step": step}), **metrics}
+        self._run.staged.add_metrics(plain(step), plain(record))
+
+    def log_params(self, params: Mapping[str, Any] | None = None, **more: Any) -> None:
+        """Record settings of the run. Durable when it returns; the next commit uploads them as a file.
+
+        Raises:
+            DerivaMLValidationError: one has another value already; a run has one value of each.
+        """
+        self._run.staged.set_parameters(plain({**(params or {}), **more}))
+
+    def add_features(self, features: Iterable[Any]) -> int:
+        """Stage values of one feature; return how many. Durable when it returns; the next commit inserts them.
+
+        Raises:
+            DerivaMLValidationError: records of several features, a target with two values, a file that is not staged;
+                every problem is named, and nothing was staged.
+
+        Example::
+
+            Grade = ml.feature_record_class("Image", "Grade")
+            exe.add_features([Grade(Image="1-IMG1", Grade="Mild"), Grade(Image="1-IMG2", Grade="Severe")])
+        """
+        staged = staged_features(self._run.session, self.execution_rid, features, self._run.staging.find)
+        return self._run.staged.add_features(staged) if staged else 0
+
+    def create_dataset(
+        self, dataset_types: str | Sequence[str] | None = None, version: Any = None, description: str = ""
+    ) -> Dataset:
+        """Create a dataset whose producer is this execution.
+
+        Raises:
+            DerivaMLInvalidTerm: a type is no term of Dataset_Type.
+            DerivaMLValidationError: this is a dry run.
+        """
+        if self._run.dry:
+            raise DerivaMLValidationError("A dry run writes nothing to the catalog, so it cannot create a dataset.")
+        return create_dataset(
+            self._run.session,
+            self.execution_rid,
+            dataset_types,
+            version,
+            description,
+            cache=self._place.cache,
+        )
+
+    def commit_output_assets(
+        self, clean_folder: bool | None = None, progress_callback: UploadCallback | None = None
+    ) -> UploadReport:
+        """Bring everything staged into the catalog: Pending_Upload, then Uploaded. Can be repeated, and called again for more.
+
+        Raises:
+            InvalidTransitionError: the execution never ran, or was aborted.
+            DerivaMLUploadError: a file is missing, or the catalog did not take something; call again to go on.
+            DerivaMLBusyError: another process commits this execution, or still runs it.
+        """
+        return commit(
+            self._run, clean=self._clean if clean_folder is None else clean_folder, progress=progress_callback
+        )
+
+    upload_execution_outputs = commit_output_assets
+
+    def list_assets(self, asset_role: str | None = None) -> list[Asset]:
+        """Return the assets that the catalog links to this execution, of one role ("Input", "Output") or of both."""
+        return [] if self._run.dry else assets_of(self._run.session, self.execution_rid, asset_role)
+
+    def pending_summary(self) -> PendingSummary:
+        """Return what is staged and not yet committed."""
+        return pending_of(self._run.staged)
+
+    # -------------------------------------------------------------------------------------------------------- nesting
+
+    def add_nested_execution(self, child: Execution | ExecutionRecord | str, sequence: int | None = None) -> None:
+        """Record that this execution ran another one."""
+        if not self._run.dry:
+            nesting.nest(self._run.session, self.execution_rid, nesting.rid_of(child), sequence)
+
+    def list_execution_children(self, recurse: bool = False) -> list[ExecutionRecord]:
+        """Return the executions that this one ran."""
+        return (
+            []
+            if self._run.dry
+            else records(self._run.session, nesting.children(self._run.session, self.execution_rid, recurse))
+        )
+
+    def list_execution_parents(self, recurse: bool = False) -> list[ExecutionRecord]:
+        """Return the executions that ran this one."""
+        return (
+            []
+            if self._run.dry
+            else records(self._run.session, nesting.parents(self._run.session, self.execution_rid, recurse))
+        )
+
+    list_nested_executions = list_execution_children
+    list_parent_executions = list_execution_parents
+
+    def is_nested(self) -> bool:
+        """Return whether another execution ran this one."""
+        return bool(self.list_execution_parents())
+
+    def is_parent(self) -> bool:
+        """Return whether this execution ran others."""
+        return bool(self.list_execution_children())
+
+
+def _moment(text: str | None) -> datetime | None:
+    return from_iso(text) if text else None

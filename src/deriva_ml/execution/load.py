@@ -1,0 +1,191 @@
+"""The fourth step of a commit: objects first, then rows, links and types, then feature values; each step repeatable.
+
+Objects are named by content, rows carry leased RIDs, links have natural keys: so what is there already is skipped.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Callable, Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from deriva_ml.catalog import objects
+from deriva_ml.catalog.rows import Row, count, insert, select
+from deriva_ml.enums import AssetRole, ExecAssetType
+from deriva_ml.errors import DerivaMLIntegrityError
+from deriva_ml.execution.identify import read_by_url
+from deriva_ml.execution.manifest import Entry
+from deriva_ml.execution.plan import AssetGroup, feature_rows
+from deriva_ml.execution.report import UploadProgress
+from deriva_ml.execution.run import Run
+from deriva_ml.names import TableName
+
+Progress = Callable[[UploadProgress], None]
+AT_ONCE = 4
+
+
+def load_objects(run: Run, entries: Iterable[Entry], progress: Progress | None) -> None:
+    """Put the bytes of the entries into the object store; what it has already is not sent.
+
+    Raises:
+        DerivaMLIntegrityError: the store has other bytes under an address.
+        DerivaMLException: the store refused, or cannot be reached.
+    """
+    distinct = list({entry.url: entry for entry in entries}.values())
+    if run.session.port.links_files or len(distinct) < 2:
+        for entry in distinct:
+            _put(run, entry, progress)
+        return
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        for _ in threads.map(lambda entry: _put(run, entry, progress), distinct):
+            pass
+
+
+def _put(run: Run, entry: Entry, progress: Progress | None) -> None:
+    path = run.folder / (entry.sealed or "")
+
+    def told(done: int, total: int) -> None:
+        if progress is not None:
+            progress(UploadProgress(str(path), entry.file_name, done, total, "Uploading"))
+
+    objects.put(
+        run.session,
+        entry.url or "",
+        path,
+        md5=entry.md5 or "",
+        sha256=entry.sha256 or "",
+        length=entry.length or 0,
+        content_type=mimetypes.guess_type(entry.file_name)[0] or "application/octet-stream",
+        filename=entry.file_name,
+        progress=told,
+        resume=ChunkJournal(run, entry.url or "") if not run.session.port.links_files else None,
+    )
+    if progress is not None:
+        size = entry.length or 0
+        progress(UploadProgress(str(path), entry.file_name, size, size, "Uploaded", entry.url or ""))
+
+
+class ChunkJournal:
+    """Remembers in the store how far a chunked upload came, for whoever goes on with it."""
+
+    def __init__(self, run: Run, url: str) -> None:
+        self._run, self._url = run, url
+        self.job: str | None = None
+        self.chunks: Collection[int] = ()
+        for step, detail in run.store.journal(run.rid):
+            if detail.get("url") == url and step == "upload job":
+                self.job, self.chunks = detail["job"], []
+            elif detail.get("url") == url and step == "upload chunk":
+                self.chunks = [*self.chunks, detail["chunk"]]
+
+    def started(self, job: str) -> None:
+        """A new job begins; earlier chunks do not count."""
+        self.job, self.chunks = job, []
+        self._run.store.note(self._run.rid, "upload job", url=self._url, job=job)
+
+    def sent(self, chunk: int) -> None:
+        """The server has this chunk."""
+        self._run.store.note(self._run.rid, "upload chunk", url=self._url, chunk=chunk)
+
+
+def load_assets(run: Run, groups: Sequence[AssetGroup]) -> list[AssetGroup]:
+    """Insert the rows of the new assets; return the groups with the RIDs that the rows really have.
+
+    Two executions may commit an equal file at the same moment: the row that came first stands for both.
+    """
+    return [_load_group(run, group) for group in groups]
+
+
+def _load_group(run: Run, group: AssetGroup) -> AssetGroup:
+    new = group.new
+    stored = (
+        insert(run.session, group.table.name, group.asset_rows(), given={"RID"}, skip_conflicts=True) if new else []
+    )
+    skipped = {rid: entry for rid, entry in new.items() if rid not in {row["RID"] for row in stored}}
+    if not skipped:
+        return group
+    present = {row["RID"] for row in select(run.session, group.table.name, {"RID": list(skipped)}, columns=["RID"])}
+    elsewhere = {entry.url or "": entry for rid, entry in skipped.items() if rid not in present}
+    found = {row["URL"]: row["RID"] for row in read_by_url(run.session, group.table.name, elsewhere)}
+    missing = elsewhere.keys() - found.keys()
+    if missing:
+        raise DerivaMLIntegrityError(
+            f"The catalog took no row for {', '.join(sorted(missing)[:10])}, and has none: a key of {group.table.name} is in the way."
+        )
+    remapped = [
+        replace(entry, rid=found[entry.url], reused=True) if entry.url in found else entry for entry in group.entries
+    ]
+    return replace(group, entries=tuple(run.staged.save(remapped) if found else remapped))
+
+
+def load_links(
+    run: Run, group: AssetGroup, role: str = AssetRole.output, direction: str = ExecAssetType.output_file
+) -> list[str]:
+    """Link assets to the execution and to their types; return the RIDs of those whose role could not be recorded.
+
+    On catalogs where an asset can have one role only in an execution, the second one is lost.
+    """
+    rows = list(group.role_rows(run.rid, role))
+    stored = insert(run.session, group.roles.name, rows, skip_conflicts=True)
+    insert(run.session, group.types.name, group.type_rows(direction), skip_conflicts=True)
+    column = group.link_column(group.roles)
+    skipped = {row[column] for row in rows} - {row[column] for row in stored}
+    if not skipped:
+        return []
+    where = {column: list(skipped), "Execution": run.rid, "Asset_Role": role}
+    return sorted(skipped - {row[column] for row in select(run.session, group.roles.name, where, columns=[column])})
+
+
+def load_features(run: Run, up_to: int) -> dict[TableName, int]:
+    """Insert the feature values staged up to an id; return how many of each table were staged."""
+    counts: dict[TableName, int] = {}
+    for (schema, name), staged in run.staged.feature_tables(up_to).items():
+        table = TableName(schema, name)
+        insert(run.session, table, feature_rows(run, table, up_to), skip_conflicts=True)
+        counts[table] = staged
+    return counts
+
+
+def verify(run: Run, groups: Sequence[AssetGroup], features: Iterable[TableName], up_to: int) -> None:
+    """Read back what was written.
+
+    Raises:
+        DerivaMLIntegrityError: rows or checksums are not as they were sent; every problem is named.
+    """
+    problems = [problem for group in groups for problem in _verify_group(run, group)]
+    problems += [problem for table in features for problem in _verify_features(run, table, up_to)]
+    if problems:
+        raise DerivaMLIntegrityError(f"The catalog does not hold what was committed: {'; '.join(problems[:20])}")
+
+
+def _verify_group(run: Run, group: AssetGroup) -> Iterable[str]:
+    rows = {
+        row["RID"]: row
+        for row in select(run.session, group.table.name, {"RID": list(group.assets)}, columns=["RID", "MD5", "Length"])
+    }
+    for rid, entry in group.assets.items():
+        row = rows.get(rid)
+        if row is None:
+            yield f"{entry.label}: the row {rid} is missing"
+        elif (row["MD5"], row["Length"]) != (entry.md5, entry.length):
+            yield f"{entry.label}: the row {rid} has MD5 {row['MD5']} and {row['Length']} bytes"
+    column = group.link_column(group.roles)
+    linked = _linked(run, group, column)
+    yield from (
+        f"{entry.label}: {rid} is not linked to the execution"
+        for rid, entry in group.assets.items()
+        if rid not in linked
+    )
+
+
+def _linked(run: Run, group: AssetGroup, column: str) -> set[str]:
+    rows: list[Row] = select(run.session, group.roles.name, {"Execution": run.rid}, columns=[column])
+    return {row[column] for row in rows}
+
+
+def _verify_features(run: Run, table: TableName, up_to: int) -> Iterable[str]:
+    target = run.staged.feature_counts((table.schema, table.name), up_to)
+    found = count(run.session, table, {"Execution": run.rid})
+    if found < target:
+        yield f"{table}: {found} of {target} values are there"

@@ -1,0 +1,144 @@
+"""What happens when the store is opened again: runs whose process is gone are told from living ones, and both sides agree.
+
+A run on another host is never called dead. A dead one goes to Pending_Upload, never to Failed: how it ended is not known.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from deriva_ml.catalog.rows import select
+from deriva_ml.catalog.session import Catalog
+from deriva_ml.environment.host import host_name, likely_cause
+from deriva_ml.errors import DerivaMLBusyError, DerivaMLNotFoundError, DerivaMLStateInconsistency
+from deriva_ml.execution import liveness
+from deriva_ml.execution.configuration import plain
+from deriva_ml.execution.manifest import rebuild
+from deriva_ml.execution.run import Run, lock_file
+from deriva_ml.execution.staged import Staged
+from deriva_ml.execution.staging import MANIFEST
+from deriva_ml.execution.states import Event, ExecutionStatus
+from deriva_ml.execution.store import ExecutionStore, Registered
+from deriva_ml.names import TableName
+
+log = logging.getLogger(__name__)
+
+S = ExecutionStatus
+
+ADOPT = {
+    (S.Running, S.Aborted),
+    (S.Pending_Upload, S.Uploaded),
+    (S.Running, S.Failed),
+    (S.Created, S.Aborted),
+    (S.Stopped, S.Aborted),
+    (S.Failed, S.Aborted),
+}
+"""(store, catalog): somebody drove the execution on in the catalog, and the store follows."""
+
+
+def recover_workspace(session: Catalog, workspace: Path) -> list[str]:
+    """Find the runs of this machine whose process is gone; move them to Pending_Upload, and return their RIDs.
+
+    Creations that were interrupted are aborted. A workspace without a store has none.
+    """
+    if not (workspace / "store.sqlite").exists():
+        return []
+    store = ExecutionStore(workspace)
+    found = store.select("status = 'Running' OR (status = 'Created' AND catalog_status IS NULL)")
+    return [run.rid for run in found if run.owner.get("host") == host_name() and _recover(session, store, run)]
+
+
+def _recover(session: Catalog, store: ExecutionStore, found: Registered) -> bool:
+    """Recover one execution, unless somebody holds its lock and so lives; return whether it was dead."""
+    running = found.status is S.Running
+    try:
+        lock = liveness.take(lock_file(store.workspace, found.rid, "run" if running else "create"), "recovery")
+    except DerivaMLBusyError:
+        return False
+    try:
+        now = store.require(found.rid)
+        if now.status is not found.status or (not running and now.catalog_status is not None):
+            return False
+        cause = likely_cause(found.owner)
+        if running:
+            Run(session, store, found.rid).happen(Event.RECOVER, cause)
+        else:
+            _abort_creation(session, store, found.rid)
+        log.warning("Execution %s: %s. It is %s now.", found.rid, cause, store.require(found.rid).status)
+        return True
+    finally:
+        lock.release()
+
+
+def _abort_creation(session: Catalog, store: ExecutionStore, rid: str) -> None:
+    run = Run(session, store, rid)
+    try:
+        run.happen(Event.ABORT, "creation was interrupted", values={"error": "creation was interrupted"})
+    except DerivaMLStateInconsistency:  # the row never reached the catalog
+        log.debug("Execution %s has no row in the catalog.", rid)
+
+
+def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:
+    """Return the execution ``rid`` to go on with: dead or alive is settled, and store and catalog agree.
+
+    Raises:
+        DerivaMLNotFoundError: neither the workspace nor the catalog has it.
+        DerivaMLStateInconsistency: they contradict each other in a way that nobody can settle.
+    """
+    found = store.get(rid)
+    if found is None:
+        found = _rebuilt(session, store, rid)
+    if found.owner.get("host") == host_name() and found.status is S.Running:
+        _recover(session, store, found)
+    run = Run(session, store, rid)
+    _reconcile(run)
+    return run
+
+
+def _reconcile(run: Run) -> None:
+    """Make store and catalog agree, whichever of the two knows more."""
+    here, there = run.registered.status, run.catalog_status()
+    if here == there:
+        return
+    if (here, there) in ADOPT:
+        run.store.adopt(run.rid, there, f"the catalog says {there}")
+        return
+    passed = {row[1] for row in run.store.history(run.rid)} | {S.Created.value}
+    if there.value not in passed:
+        raise DerivaMLStateInconsistency(
+            f"Execution {run.rid} is {here} in this workspace and {there} in the catalog, and no step leads from one to the other. "
+            f"`ml.lookup_execution({run.rid!r})` shows the catalog's side."
+        )
+    run.tell(None, here)
+
+
+def _rebuilt(session: Catalog, store: ExecutionStore, rid: str) -> Registered:
+    """Return an execution of which the store knows nothing, from the catalog's row and the manifest in its folder."""
+    manifest = store.folder(rid) / MANIFEST
+    rows = select(session, TableName(session.ml_schema, "Execution"), {"RID": rid})
+    if not rows:
+        raise DerivaMLNotFoundError(
+            f"Neither the catalog nor the workspace {store.workspace} has an execution {rid}. `ml.list_executions()` lists those here."
+        )
+    if not manifest.is_file():
+        store.require(rid)
+    row, entries = rows[0], rebuild(manifest.read_bytes())[1]
+    status = S(row["Status"] or S.Created)
+    found = Registered(
+        rid=rid, uuid=f"rebuilt-{rid}", workflow_rid=row["Workflow"], description=row["Description"] or "", config=plain({}),
+        status=S.Pending_Upload if status is S.Running else status, catalog_status=status, detail="rebuilt from the manifest",
+        error=None, mode="online", owner={}, created_at=row["RCT"], last_activity=row["RMT"], start_time=row.get("Start_Time"),
+        stop_time=row.get("Stop_Time"), duration=None, download_duration=None, upload_duration=None,
+    )  # fmt: skip
+    staged = Staged(store, rid)
+    store.register(found, lambda connection: [staged.write(connection, entry) for entry in entries])
+    return found
+
+
+def forget(store: ExecutionStore, rids: list[str]) -> None:
+    """Remove the records of executions, and their lock files."""
+    for rid in rids:
+        store.forget(rid)
+        for kind in ("run", "commit", "create"):
+            lock_file(store.workspace, rid, kind).unlink(missing_ok=True)

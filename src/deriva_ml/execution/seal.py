@@ -1,0 +1,166 @@
+"""The first step of a commit: every staged file becomes a private copy, whole and hashed; nothing is sent before all are.
+
+Sealing is the one copy: read, hash, write, sync.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import apsw
+
+from deriva_ml.catalog.model import TableModel
+from deriva_ml.catalog.session import Catalog
+from deriva_ml.errors import DerivaMLUploadError
+from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.report import UploadProgress, listed
+from deriva_ml.execution.run import Run
+from deriva_ml.execution.staging import has_changed, reused_path, stamp
+from deriva_ml.files import copy_hashed, write_whole
+from deriva_ml.names import TableName
+
+TOGETHER = 200
+"""How many sealed files are marked in one transaction."""
+
+Progress = Callable[[UploadProgress], None]
+
+
+def check(run: Run) -> None:
+    """Refuse a commit that cannot succeed: missing files, reused paths, metadata that is absent or unknown.
+
+    Raises:
+        DerivaMLUploadError: every problem is named; nothing was sent and no state has changed.
+    """
+    pending = run.staged.entries(EntryState.PENDING, EntryState.SEALED)
+    problems = [problem for entry in pending for problem in _problems(run, entry)]
+    problems += _missing_metadata(run.session, pending)
+    if problems:
+        raise DerivaMLUploadError(f"Execution {run.rid} cannot be committed; nothing was sent:\n{listed(problems)}")
+
+
+def _problems(run: Run, entry: Entry) -> Iterable[str]:
+    if entry.state is EntryState.SEALED:
+        if not (run.folder / (entry.sealed or "")).is_file():
+            yield f"{entry.label}: its sealed copy {run.folder / (entry.sealed or '')} is missing"
+        return
+    path = run.folder / entry.staged
+    if not path.exists():
+        yield _missing(entry, path)
+    elif not path.is_file():
+        yield f"{entry.label}: {path} is not a regular file"
+    elif entry.mode is Mode.LINK and has_changed(entry, stamp(path)) and _has_namesake(run, entry):
+        yield reused_path(Path(entry.source or path), entry)
+
+
+def _missing(entry: Entry, path: Path) -> str:
+    if entry.mode is Mode.LINK:
+        return f"{entry.label}: the registered file {entry.source} is not there any more"
+    return f"{entry.label}: it was registered, and no file was written to {path}"
+
+
+def _has_namesake(run: Run, entry: Entry) -> bool:
+    return len(run.staged.from_source(entry.source or "")) > 1
+
+
+def _missing_metadata(session: Catalog, entries: Sequence[Entry]) -> Iterable[str]:
+    """Say which not-null columns have no value, and which values have no column."""
+    tables: dict[tuple[str, str], TableModel] = {}
+    for entry in entries:
+        name = (entry.schema, entry.table)
+        table = (
+            tables.setdefault(name, session.model().find_table(TableName(*name)))
+            if name not in tables
+            else tables[name]
+        )
+        columns = {column.name: column for column in table.payload_columns}
+        for column in columns.values():
+            if not column.nullok and column.default is None and entry.metadata.get(column.name) is None:
+                yield f"{entry.label}: the column {column.name} of {entry.table} needs a value (metadata={{{column.name!r}: …}})"
+        for unknown in entry.metadata.keys() - columns.keys():
+            yield f"{entry.label}: {entry.table} has no column {unknown!r}"
+
+
+def seal(run: Run, progress: Progress | None) -> None:
+    """Seal every pending file, and what was logged.
+
+    Raises:
+        DerivaMLUploadError: a file changed while it was read, or cannot be read.
+    """
+    _write_logged(run)
+    pending = run.staged.entries(EntryState.PENDING)
+    for start in range(0, len(pending), TOGETHER):
+        run.staged.save([_seal_one(run, entry, progress) for entry in pending[start : start + TOGETHER]])
+
+
+def _seal_one(run: Run, entry: Entry, progress: Progress | None) -> Entry:
+    path = run.folder / entry.staged
+    target = run.folder / "sealed" / str(entry.id)
+    target.parent.mkdir(exist_ok=True)
+    try:
+        before = stamp(path)
+        digest = copy_hashed(path, target)
+        after = stamp(path)
+    except FileNotFoundError as error:
+        raise DerivaMLUploadError(_missing(entry, path)) from error
+    if before != after:
+        raise DerivaMLUploadError(
+            f"{entry.label}: {path} was written to while it was read; commit again when it is whole."
+        )
+    if progress is not None:
+        progress(
+            UploadProgress(str(path), entry.file_name, digest.length, digest.length, "Staging", f"sealed {entry.label}")
+        )
+    return replace(
+        entry,
+        state=EntryState.SEALED,
+        sealed=target.relative_to(run.folder).as_posix(),
+        md5=digest.md5,
+        sha256=digest.sha256,
+        length=digest.length,
+    )
+
+
+# ------------------------------------------------------------------------------------------------------- what was logged
+
+
+def _write_logged(run: Run) -> None:
+    """Turn logged parameters and metrics that no committed file holds into files of their own."""
+    with run.staged.writing() as connection:
+        parameters = run.staged.parameters(pending=True)
+        if parameters:
+            text = json.dumps(parameters, indent=1)
+            _hold(
+                run,
+                connection,
+                "parameters",
+                "parameters.json",
+                text,
+                "Deriva_Config",
+                "Parameters that the run logged",
+            )
+        lines = run.staged.metrics(pending=True)
+        if lines:
+            text = "".join(f"{json.dumps(line)}\n" for line in lines)
+            _hold(
+                run,
+                connection,
+                "metrics",
+                "metrics.jsonl",
+                text,
+                "Metrics_File",
+                "Metrics that the run logged, one record per line",
+            )
+
+
+def _hold(
+    run: Run, connection: apsw.Connection, kind: str, name: str, text: str, asset_type: str, description: str
+) -> None:
+    """File first, row second: register the file that holds what was logged, and mark that as held."""
+    entry = run.staging.fresh(run.session.model().ml_table("Execution_Metadata"), name)
+    path = run.folder / entry.staged
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, text.encode())
+    run.staged.hold_logged(connection, kind, replace(entry, asset_types=(asset_type,), description=description))

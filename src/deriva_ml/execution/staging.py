@@ -1,0 +1,261 @@
+"""Registering the assets of a run: a place to write a new file, a link to an existing one, or a copy of it.
+
+The user's file is never moved, changed or written through. File first, row second, then the readable manifest.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.catalog.model import TableModel
+from deriva_ml.clock import from_iso
+from deriva_ml.errors import DerivaMLValidationError
+from deriva_ml.execution import manifest
+from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.staged import Staged
+from deriva_ml.files import BLOCK, fsync_folder, replacing, sync, write_whole
+from deriva_ml.names import safe_file_name
+
+MANIFEST = "asset-manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the user says of an asset; None where nothing was said."""
+
+    types: tuple[str, ...] | None = None
+    metadata: Mapping[str, Any] | None = None
+    description: str | None = None
+
+    def applied(self, entry: Entry) -> Entry:
+        """Return ``entry`` with what was said."""
+        return replace(
+            entry,
+            asset_types=entry.asset_types if self.types is None else self.types,
+            metadata=entry.metadata if self.metadata is None else dict(self.metadata),
+            description=entry.description if self.description is None else self.description,
+        )
+
+
+class Staging:
+    """The staging area of one execution, in its folder."""
+
+    def __init__(self, staged: Staged, folder: Path, created_at: str) -> None:
+        self.staged = staged
+        self.folder = folder
+        self._created = from_iso(created_at).timestamp()
+        self._written_at = 0
+        self._count = staged.count()
+        self._guard = threading.RLock()
+        self._folders: set[Path] = set()
+
+    # ---------------------------------------------------------------------------------------------------- registering
+
+    def new(self, table: TableModel, name: str, wish: Wish) -> Entry:
+        """Register a file to be written, whatever the working directory holds; the same name gives the same place.
+
+        Raises:
+            DerivaMLValidationError: ``name`` does not name a place inside the staging folder.
+        """
+        parts = _inside(name)
+        key = "/".join([table.name.name, *parts])
+        with self._guard, self.staged.writing() as connection:
+            entry = self._open_entry(table, key, parts[-1], Mode.NEW, None)
+            self._folder(self.folder / entry.staged)
+            saved = self.staged.write(connection, wish.applied(entry))
+        return self._registered(saved)
+
+    def existing(self, table: TableModel, source: Path, name: str, wish: Wish, *, copy: bool) -> Entry:
+        """Register a file that is there: by a symbolic link, or a copy. The same file again renews its entry.
+
+        Raises:
+            DerivaMLValidationError: the name is none, the file is not a regular one, or it was registered under another
+                name and has changed since.
+        """
+        safe_file_name(name)
+        _regular(source)
+        path = Path(os.path.abspath(source))  # noqa: PTH100 - links on the way stay as the user named them
+        prepared = self._copied(path, table) if copy else None
+        with self._guard, self.staged.writing() as connection:
+            self._refuse_reused_path(path, table.name.name, name)
+            mode = Mode.COPY if copy else Mode.LINK
+            entry = self._open_entry(table, f"{table.name.name}/{name}", name, mode, str(path))
+            self._place(self.folder / entry.staged, path, prepared)
+            saved = self.staged.write(connection, wish.applied(replace(entry, mode=mode, source_stamp=stamp(path))))
+        return self._registered(saved)
+
+    def change(self, key: str, wish: Wish) -> Entry:
+        """Change what is said of a registered asset.
+
+        Raises:
+            DerivaMLValidationError: it is in the catalog already.
+        """
+        with self._guard, self.staged.writing() as connection:
+            entry = self.staged.entry(key)
+            if entry is None or entry.state is EntryState.UPLOADED:
+                raise DerivaMLValidationError(
+                    f"{key} is in the catalog already: change the asset itself, with `ml.lookup_asset(rid)`."
+                )
+            saved = self.staged.write(connection, wish.applied(entry))
+        return self._registered(saved)
+
+    def renewed(self, table: TableModel, name: str) -> Entry | None:
+        """Return the entry that ``name`` already names as a new file or as a staged path, still open for writing."""
+        absolute = Path(name).is_absolute()
+        found = self._within(Path(name)) if absolute else self._open_new(f"{table.name.name}/{name}")
+        if found is None or found.state is not EntryState.PENDING:
+            return None
+        return found if (found.schema, found.table) == (table.name.schema, table.name.name) else None
+
+    def _open_new(self, key: str) -> Entry | None:
+        return next((each for each in self.staged.namesakes(key) if each.mode is Mode.NEW), None)
+
+    def find(self, path: str | os.PathLike[str]) -> Entry | None:
+        """Return the asset that ``path`` names: by its staged place, or by the user's file; the newest when several do."""
+        text = os.path.abspath(os.fspath(path))  # noqa: PTH100 - as it was registered, links kept
+        found = self._within(Path(text))
+        if found is None:
+            candidates = self.staged.from_source(text)
+            found = candidates[-1] if candidates else None
+        return found
+
+    def _within(self, path: Path) -> Entry | None:
+        if not path.is_relative_to(self.folder):
+            return None
+        found = self.staged.at(path.relative_to(self.folder).as_posix())
+        return found[-1] if found else None
+
+    def _open_entry(self, table: TableModel, key: str, name: str, mode: Mode, source: str | None) -> Entry:
+        """Return the entry to write: the one of this name and origin while it is open, else the first free namesake.
+
+        Two files of one name from two places are two assets; what a commit has sealed is not touched any more.
+        """
+        mine = self.staged.namesakes(key) if source is None else self.staged.from_source(source)
+        for found in mine:
+            same = (found.schema, found.table, found.file_name) == (table.name.schema, table.name.name, name)
+            if same and found.state is EntryState.PENDING and (found.mode is Mode.NEW) == (mode is Mode.NEW):
+                return found
+        self._count += 1
+        free = self._free_key(key)
+        return Entry(free, table.name.schema, table.name.name, name, mode, f"assets/{free}", source)
+
+    def fresh(self, table: TableModel, name: str) -> Entry:
+        """Return an entry of its own for a new file, though the name may be taken; inside ``staged.writing()``."""
+        self._count += 1
+        free = self._free_key(f"{table.name.name}/{name}")
+        return Entry(free, table.name.schema, table.name.name, name, Mode.NEW, f"assets/{free}")
+
+    def _free_key(self, key: str) -> str:
+        if self.staged.entry(key) is None:
+            return key
+        number = self.staged.count_namesakes(key) + 1
+        while self.staged.entry(manifest.numbered(key, number)) is not None:
+            number += 1
+        return manifest.numbered(key, number)
+
+    # ---------------------------------------------------------------------------------------------------------- files
+
+    def _place(self, target: Path, source: Path, prepared: Path | None) -> None:
+        """Put a link to ``source``, or the prepared copy, in the place of ``target``, which may be an older link."""
+        self._folder(target)
+        if prepared is None:
+            prepared = target.with_name(f".{secrets.token_hex(8)}.link")
+            prepared.symlink_to(source)
+        prepared.replace(target)
+        fsync_folder(target.parent)
+
+    def _copied(self, source: Path, table: TableModel) -> Path:
+        """Copy the user's file into the staging folder, under a name of its own, and return that."""
+        target = self.folder / "assets" / table.name.name / f".{secrets.token_hex(8)}.copy"
+        self._folder(target)
+        with source.open("rb") as reader, replacing(target) as writer:
+            shutil.copyfileobj(reader, writer, BLOCK)
+        return target
+
+    def _folder(self, target: Path) -> None:
+        if target.parent not in self._folders:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            self._folders.add(target.parent)
+
+    def forget_folders(self) -> None:
+        """Make folders anew when they are needed next: they were removed."""
+        self._folders.clear()
+
+    def _refuse_reused_path(self, path: Path, table: str, name: str) -> None:
+        for earlier in self.staged.from_source(str(path)):
+            if (earlier.table, earlier.file_name) != (table, name) and has_changed(earlier, stamp(path)):
+                raise DerivaMLValidationError(reused_path(path, earlier))
+
+    # ------------------------------------------------------------------------------------------------------- manifest
+
+    def _registered(self, entry: Entry) -> Entry:
+        if manifest.due(self._count, self._written_at):
+            self.write_manifest()
+            self._written_at = self._count
+        return entry
+
+    def write_manifest(self) -> None:
+        """Write ``asset-manifest.json`` from the store, whole or not at all."""
+        with self._guard:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_whole(self.folder / MANIFEST, manifest.document(self.staged.rid, self.staged.entries()))
+
+    def sync(self) -> None:
+        """Bring to the disk what was written to the staged paths, and write the manifest."""
+        for entry in self.staged.entries(EntryState.PENDING):
+            path = self.folder / entry.staged
+            if entry.mode is Mode.NEW and path.is_file():
+                with path.open("rb") as file:
+                    sync(file.fileno())
+        self.write_manifest()
+
+    def existed_before_the_run(self, source: Path) -> bool:
+        """Return whether a file was last written before the execution was created."""
+        return source.stat().st_mtime < self._created
+
+
+def stamp(path: Path) -> str:
+    """Return what changes when a file is written again."""
+    found = path.stat()
+    return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
+
+
+def has_changed(entry: Entry, now: str) -> bool:
+    """Return whether a linked file that waits to be sealed is no longer what was registered."""
+    return entry.mode is Mode.LINK and entry.state is EntryState.PENDING and entry.source_stamp != now
+
+
+def reused_path(path: Path, earlier: Entry) -> str:
+    """Return what to say of a path that was registered under two names with two contents."""
+    return (
+        f"{path} was registered as {earlier.label} and has changed since: the link would now show the new content under both names. "
+        "Register each version with copy_file=True, which keeps it as it is."
+    )
+
+
+def _regular(source: Path) -> None:
+    try:
+        kind = source.stat().st_mode
+    except OSError as error:
+        raise DerivaMLValidationError(f"{source} cannot be registered: {error.strerror}.") from error
+    if not stat.S_ISREG(kind):
+        what = "a folder: register its files one by one" if stat.S_ISDIR(kind) else "not a regular file"
+        raise DerivaMLValidationError(f"{source} cannot be registered: it is {what}.")
+
+
+def _inside(name: str) -> tuple[str, ...]:
+    """Return the parts of a relative path that stays inside the staging folder."""
+    path = Path(name)
+    if path.is_absolute():
+        raise DerivaMLValidationError(
+            f"There is no file {name}. An absolute path names an existing file to register; a new file is named relative, like {path.name!r}."
+        )
+    return tuple(safe_file_name(part) for part in path.parts) or (safe_file_name(name),)
