@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+from array import array
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from deriva_ml.errors import DerivaMLBusyError, DerivaMLConfigurationError, Deri
 from deriva_ml.files import fsync_folder, locked
 
 BUSY_MILLISECONDS = 30_000
+BLOCK = 64 * 1024
+LOG_BYTES = 4 * 1024 * 1024
 _INHERITED: list[apsw.Connection] = []
 """Connections of a parent process: closing them in the child could disturb the parent's files."""
 
@@ -44,7 +47,14 @@ def open_database(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
 
 
 def _open_locked(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
-    new = not path.exists()
+    if not path.exists():
+        _connect(path, schema_steps).close()
+        _preallocate_log(path)
+        fsync_folder(path.parent)
+    return _connect(path, schema_steps)
+
+
+def _connect(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
     connection = apsw.Connection(str(path))
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     for pragma in (
@@ -55,10 +65,23 @@ def _open_locked(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
         "foreign_keys=ON",
     ):
         connection.pragma(*pragma.split("="))
+    keep = array("i", [1])
+    connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, keep.buffer_info()[0])
     _upgrade(connection, path, schema_steps)
-    if new:
-        fsync_folder(path.parent)
     return connection
+
+
+def _preallocate_log(path: Path) -> None:
+    """Write the log of a new database out to its full length: a commit then grows no file, and costs one sync."""
+    log = apsw.VFSFile(
+        "", f"{path}-wal", [apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_WAL, 0]
+    )
+    try:
+        for offset in range(log.xFileSize() // BLOCK * BLOCK, LOG_BYTES, BLOCK):
+            log.xWrite(bytes(BLOCK), offset)
+        log.xSync(apsw.SQLITE_SYNC_NORMAL)
+    finally:
+        log.xClose()
 
 
 def _upgrade(connection: apsw.Connection, path: Path, schema_steps: Sequence[str]) -> None:

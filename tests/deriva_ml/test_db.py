@@ -11,7 +11,7 @@ from pathlib import Path
 import apsw
 import pytest
 
-from deriva_ml.db import LocalDatabase, open_database, transaction
+from deriva_ml.db import LOG_BYTES, LocalDatabase, open_database, transaction
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError
 
 STEPS = ("CREATE TABLE a (x); INSERT INTO a VALUES (1);", "CREATE TABLE b (y);")
@@ -115,3 +115,16 @@ def test_many_processes_may_make_it_at_once(tmp_path: Path) -> None:
     with ProcessPoolExecutor(8, mp_context=get_context("fork")) as pool:
         list(pool.map(_write_one, [(tmp_path / "s.sqlite", number) for number in range(2, 18)]))
     assert values(open_database(tmp_path / "s.sqlite", STEPS)) == list(range(1, 18))
+
+
+def test_the_log_has_its_full_length_from_the_start_and_keeps_it(tmp_path: Path) -> None:
+    path = tmp_path / "s.sqlite"
+    database = LocalDatabase(path, STEPS)
+    for number in range(50):
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO a VALUES (?)", (number,))
+    log = tmp_path / "s.sqlite-wal"
+    assert log.stat().st_size == LOG_BYTES
+    database.close()
+    assert log.stat().st_size == LOG_BYTES
+    assert len(values(database.connection())) == 51
