@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -217,3 +218,17 @@ def hatrac_store(served: Served) -> Any:
     from deriva.core import HatracStore
 
     return HatracStore("http", served.netloc, credentials=served.credential)
+
+
+@pytest.fixture
+def run_python() -> Callable[[str], str]:
+    """Run a script in a process of its own and return what it prints."""
+
+    def run(script: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    return run
