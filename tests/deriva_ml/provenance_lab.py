@@ -48,7 +48,10 @@ class Lab:
         return self.insert(table, [row])[0]
 
     def links(self, table: str, assets: Iterable[str], execution: str, role: str) -> None:
-        rows = [{table: asset, "Execution": execution, "Asset_Role": role} for asset in assets]
+        self.links_at_once(table, ((asset, execution) for asset in assets), role)
+
+    def links_at_once(self, table: str, pairs: Iterable[tuple[str, str]], role: str) -> None:
+        rows = [{table: asset, "Execution": execution, "Asset_Role": role} for asset, execution in pairs]
         self.insert(f"{table}_Execution", rows)
 
     def images(self, count: int, execution: str, prefix: str = "image", **columns: Any) -> list[str]:

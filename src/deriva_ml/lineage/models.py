@@ -58,6 +58,10 @@ class LineageNode(_Model):
     parents: list[LineageNode] = []
     already_shown: bool = False
 
+    def __repr__(self) -> str:
+        """Return one line: the whole tree below may be hundreds of levels deep."""
+        return f"LineageNode({self.execution.rid!r}, parents={[parent.execution.rid for parent in self.parents]})"
+
 
 class RootDescriptor(_Model):
     """What was asked about."""
@@ -86,6 +90,15 @@ class LineageResult(_Model):
         """Return the lineage as a tree of text."""
         return render(self)
 
+    def __repr__(self) -> str:
+        """Return one line."""
+        return f"LineageResult({self.root.type} {self.root.rid!r}, executions_visited={self.executions_visited})"
+
+    def to_json(self) -> str:
+        """Return the same JSON as ``model_dump_json``, however many generations there are (pydantic stops at some 250)."""
+        facts = self.model_dump_json(exclude={"lineage"})
+        return f'{facts[:-1]},"lineage":{_nested(self.lineage)}}}'
+
     def nodes(self) -> Iterator[LineageNode]:
         """Yield every node that is shown in full, each once, from the artifact backwards."""
         waiting = [self.lineage] if self.lineage else []
@@ -94,3 +107,20 @@ class LineageResult(_Model):
             if not node.already_shown:
                 yield node
                 waiting.extend(node.parents)
+
+
+def _nested(top: LineageNode | None) -> str:
+    if top is None:
+        return "null"
+    written: list[str] = []
+    waiting: list[LineageNode | str] = [top]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            written.append(item)
+            continue
+        written.append(f'{item.model_dump_json(exclude={"parents"})[:-1]},"parents":[')
+        waiting.append("]}")
+        for place, parent in enumerate(reversed(item.parents)):
+            waiting += [",", parent] if place else [parent]
+    return "".join(written)

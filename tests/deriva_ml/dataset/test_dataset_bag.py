@@ -145,7 +145,7 @@ def test_requests_do_not_grow_with_the_members(lab: Lab, traffic: Traffic) -> No
 
 
 def test_many_rows_are_reached_by_joins(lab: Lab, traffic: Traffic, monkeypatch: pytest.MonkeyPatch) -> None:
-    dataset, images, _ = labelled(lab)
+    dataset, _, _ = labelled(lab)
     short = lab.ml.download_dataset_bag(dataset.rid)
     shutil.rmtree(lab.ml.cache_dir)
     monkeypatch.setattr("deriva_ml.dataset.scope.FEW", 0)
