@@ -14,12 +14,10 @@ from deriva_ml import tables, vocabulary
 from deriva_ml.asset import asset
 from deriva_ml.asset.asset import Asset, AssetRecord
 from deriva_ml.catalog import clients
-from deriva_ml.catalog.embedded import EMBEDDED, FIRST_CATALOG, open_or_create, refuse_network_folder
+from deriva_ml.catalog.embedded import EMBEDDED
 from deriva_ml.catalog.model import TableModel
-from deriva_ml.catalog.port import Port
-from deriva_ml.catalog.remote import RemotePort
+from deriva_ml.catalog.opening import make_workspace, open_catalog
 from deriva_ml.catalog.rows import Row, pages
-from deriva_ml.catalog.session import Catalog
 from deriva_ml.catalog.terms import check_terms, forget_terms
 from deriva_ml.catalog.whoami import cite, user_list, whoami
 from deriva_ml.dataset import finding
@@ -29,12 +27,7 @@ from deriva_ml.dataset.download import download_into
 from deriva_ml.dataset.elements import add_element_type, list_element_types
 from deriva_ml.dataset.spec import read_spec
 from deriva_ml.definitions import ForeignKeyDefinition, TableDefinition
-from deriva_ml.errors import (
-    DerivaMLConfigurationError,
-    DerivaMLExecutionError,
-    DerivaMLReadOnlyError,
-    DerivaMLSchemaError,
-)
+from deriva_ml.errors import DerivaMLExecutionError
 from deriva_ml.execution import find
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
@@ -53,7 +46,7 @@ from deriva_ml.lineage.lookup import lookup
 from deriva_ml.lineage.models import LineageResult
 from deriva_ml.names import ML_SCHEMA
 from deriva_ml.rids import RidResult, resolve_rid, resolve_rids
-from deriva_ml.settings import find_home, store_folder, workspace_folder
+from deriva_ml.settings import find_home, store_folder
 from deriva_ml.tables import ColumnLike
 from deriva_ml.vocabulary import VocabularyTermHandle
 from deriva_ml.workflow import registry as workflows
@@ -116,13 +109,11 @@ class DerivaML:
         self.working_dir = find_home(working_dir)
         self.hydra_runtime_output_dir = Path(hydra_runtime_output_dir) if hydra_runtime_output_dir else None
         self.clean_execution_dir = clean_execution_dir
-        port, self.catalog_id = _open(self.working_dir, hostname, catalog_id, credential)
-        self.session = Catalog(
-            port, self.catalog_id, ml_schema=ml_schema, default_schema=default_schema, domain_schemas=domain_schemas
+        self.session = open_catalog(
+            self.working_dir, hostname, catalog_id, credential, ml_schema, default_schema, domain_schemas
         )
-        _check(self.session, default_schema, domain_schemas)
-        self.workspace = workspace_folder(self.working_dir, port.host, self.catalog_id)
-        _make_folder(self.workspace)
+        self.catalog_id = self.session.catalog_id
+        self.workspace = make_workspace(self.working_dir, self.session)
         self.cache_dir = Path(cache_dir) if cache_dir is not None else self.workspace / "cache"
         self._project_name = project_name
 
@@ -195,7 +186,8 @@ class DerivaML:
     def catalog_snapshot(self, snapshot: str) -> DerivaML:
         """Return the catalog as it was at ``snapshot``; it can be read, not changed."""
         past = copy.copy(self)
-        past.__dict__.pop("catalog", None)
+        for bound in ("catalog", "executions"):
+            past.__dict__.pop(bound, None)
         past.session = self.session.at(snapshot)
         return past
 
@@ -531,39 +523,3 @@ class DerivaML:
         return lookup(self.session, rid, depth, max_executions)
 
     # -------------------------------------------------------------------------------------------------------- storage
-
-
-def _open(
-    home: Path, hostname: str | None, catalog_id: str | int | None, credential: Mapping[str, Any] | None
-) -> tuple[Port, str]:
-    if hostname is None or hostname == EMBEDDED:
-        return open_or_create(home, str(catalog_id) if catalog_id is not None else FIRST_CATALOG)
-    if catalog_id is None:
-        raise DerivaMLConfigurationError(f"Say which catalog of {hostname}: DerivaML({hostname!r}, catalog_id).")
-    refuse_network_folder(home)
-    return RemotePort(hostname, credential), str(catalog_id)
-
-
-def _check(session: Catalog, default_schema: str | None, domain_schemas: Collection[str] | None) -> None:
-    """Refuse a catalog without the deriva-ml schema, and schemas that it does not have."""
-    session.document()
-    if default_schema is None and not domain_schemas and session.host == EMBEDDED:
-        return
-    schemas = session.model().schemas
-    if session.ml_schema not in schemas:
-        raise DerivaMLSchemaError(
-            f"Catalog {session.catalog_id} of {session.host} has no schema {session.ml_schema!r}: "
-            "`deriva_ml.schema.create_ml_schema(host, catalog, project)` makes it, or `ml_schema=` says what it is called here."
-        )
-    unknown = sorted({*(domain_schemas or ()), *([default_schema] if default_schema else [])} - set(schemas))
-    if unknown:
-        raise DerivaMLSchemaError(f"The catalog has no schema {', '.join(unknown)}. There are: {', '.join(schemas)}.")
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DerivaMLReadOnlyError(
-            f"{folder} cannot be made: {error.strerror}. Choose another place with DERIVA_ML_HOME."
-        ) from error
