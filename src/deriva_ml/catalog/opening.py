@@ -1,0 +1,78 @@
+"""Which catalog is meant, opened and looked at: what is not as it should be is said before any work begins."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.catalog.embedded import EMBEDDED, FIRST_CATALOG, open_or_create, refuse_network_folder
+from deriva_ml.catalog.port import Port
+from deriva_ml.catalog.remote import RemotePort
+from deriva_ml.catalog.session import Catalog
+from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError, DerivaMLSchemaError
+from deriva_ml.names import ML_SCHEMA
+from deriva_ml.settings import workspace_folder
+
+
+def open_catalog(
+    home: Path,
+    hostname: str | None = None,
+    catalog_id: str | int | None = None,
+    credential: Mapping[str, Any] | None = None,
+    ml_schema: str = ML_SCHEMA,
+    default_schema: str | None = None,
+    domain_schemas: Collection[str] | None = None,
+) -> Catalog:
+    """Return the catalog of a server, or without a host the embedded one of ``home``, made on first use.
+
+    Raises:
+        DerivaMLConfigurationError: no such catalog, or a folder that cannot hold one.
+        DerivaMLSchemaError: it has no deriva-ml schema, or not the schemas that are named.
+        DerivaMLOfflineError, DerivaMLAuthenticationError, DerivaMLReadOnlyError: the server or the folder refuses.
+    """
+    port, known = _road(home, hostname, catalog_id, credential)
+    catalog = Catalog(port, known, ml_schema=ml_schema, default_schema=default_schema, domain_schemas=domain_schemas)
+    catalog.document()
+    if port.host != EMBEDDED or default_schema is not None or domain_schemas:
+        _check_schemas(catalog, {*(domain_schemas or ()), *([default_schema] if default_schema else [])})
+    return catalog
+
+
+def _road(
+    home: Path, hostname: str | None, catalog_id: str | int | None, credential: Mapping[str, Any] | None
+) -> tuple[Port, str]:
+    if hostname is None or hostname == EMBEDDED:
+        return open_or_create(home, str(catalog_id) if catalog_id is not None else FIRST_CATALOG)
+    if catalog_id is None:
+        raise DerivaMLConfigurationError(f"Say which catalog of {hostname}: DerivaML({hostname!r}, catalog_id).")
+    refuse_network_folder(home)
+    return RemotePort(hostname, credential), str(catalog_id)
+
+
+def _check_schemas(catalog: Catalog, named: set[str]) -> None:
+    schemas = catalog.model().schemas
+    if catalog.ml_schema not in schemas:
+        raise DerivaMLSchemaError(
+            f"Catalog {catalog.catalog_id} of {catalog.host} has no schema {catalog.ml_schema!r}: "
+            "`deriva_ml.schema.create_ml_schema(host, catalog, project)` makes it, "
+            "or `ml_schema=` says what it is called here."
+        )
+    if unknown := sorted(named - set(schemas)):
+        raise DerivaMLSchemaError(f"The catalog has no schema {', '.join(unknown)}. There are: {', '.join(schemas)}.")
+
+
+def make_workspace(home: Path, catalog: Catalog) -> Path:
+    """Return the folder of the catalog's workspace below ``home``, made if need be.
+
+    Raises:
+        DerivaMLReadOnlyError: it cannot be made.
+    """
+    folder = workspace_folder(home, catalog.host, catalog.catalog_id)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DerivaMLReadOnlyError(
+            f"{folder} cannot be made: {error.strerror}. Choose another place with DERIVA_ML_HOME."
+        ) from error
+    return folder
