@@ -77,6 +77,7 @@ _PLACES = {
     "deriva_ml.feature.record": ("FeatureRecord",),
     "deriva_ml.execution.configuration": ("AssetSpec", "ExecutionConfiguration"),
     "deriva_ml.execution.execution": ("Execution",),
+    "deriva_ml.execution.report": ("UploadCallback", "UploadProgress", "UploadReport"),
     "deriva_ml.workflow.workflow": ("Workflow",),
     "deriva_ml.dataset.dataset": ("Dataset",),
     "deriva_ml.dataset.spec": ("DatasetSpec",),

@@ -35,6 +35,7 @@ from deriva_ml.execution.executions import Executions
 from deriva_ml.execution.find import ExecutionSnapshot
 from deriva_ml.execution.pending import pending_in
 from deriva_ml.execution.record import ExecutionRecord, lookup_record, records
+from deriva_ml.execution.recover import recover_workspace
 from deriva_ml.execution.report import UploadCallback, UploadReport, WorkspacePendingSummary
 from deriva_ml.execution.roles import assets_of, executions_with_assets
 from deriva_ml.execution.states import ExecutionStatus
@@ -116,6 +117,7 @@ class DerivaML:
         self.workspace = make_workspace(self.working_dir, self.session)
         self.cache_dir = Path(cache_dir) if cache_dir is not None else self.workspace / "cache"
         self._project_name = project_name
+        recover_workspace(self.session, self.workspace)
 
     # -------------------------------------------------------------------------------------------------------- catalog
 

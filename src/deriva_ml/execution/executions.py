@@ -12,7 +12,7 @@ from deriva_ml.execution.batch import commit_pending
 from deriva_ml.execution.configuration import ExecutionConfiguration, configuration_from
 from deriva_ml.execution.create import Place, create
 from deriva_ml.execution.execution import Execution
-from deriva_ml.execution.recover import recover_workspace, reopen
+from deriva_ml.execution.recover import reopen
 from deriva_ml.execution.report import UploadCallback, UploadReport
 from deriva_ml.execution.store import ExecutionStore
 from deriva_ml.workflow import registry
@@ -29,8 +29,6 @@ class Executions:
         self._clean = clean
         self.store = ExecutionStore(workspace)
         self._place = Place(self.store, cache, hydra_dir)
-        self.recovered = recover_workspace(session, workspace)
-        """The runs whose process was gone when the workspace was opened; they wait to be committed now."""
 
     def create(
         self,

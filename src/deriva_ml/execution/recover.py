@@ -11,7 +11,13 @@ from pathlib import Path
 from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.environment.host import host_name, likely_cause
-from deriva_ml.errors import DerivaMLBusyError, DerivaMLNotFoundError, DerivaMLStateInconsistency
+from deriva_ml.errors import (
+    DerivaMLBusyError,
+    DerivaMLCatalogError,
+    DerivaMLNotFoundError,
+    DerivaMLStateInconsistency,
+    InvalidTransitionError,
+)
 from deriva_ml.execution import liveness
 from deriva_ml.execution.configuration import plain
 from deriva_ml.execution.manifest import rebuild
@@ -26,6 +32,7 @@ log = logging.getLogger(__name__)
 
 S = ExecutionStatus
 
+_INTERRUPTED = "creation was interrupted"
 ADOPT = {
     (S.Running, S.Aborted),
     (S.Pending_Upload, S.Uploaded),
@@ -42,7 +49,7 @@ def recover_workspace(session: Catalog, workspace: Path) -> list[str]:
 
     Creations that were interrupted are aborted. A workspace without a store has none.
     """
-    if not (workspace / "store.sqlite").exists():
+    if session.snapshot or not (workspace / "store.sqlite").exists():
         return []
     store = ExecutionStore(workspace)
     found = store.select("status = 'Running' OR (status = 'Created' AND catalog_status IS NULL)")
@@ -61,22 +68,14 @@ def _recover(session: Catalog, store: ExecutionStore, found: Registered) -> bool
         if now.status is not found.status or (not running and now.catalog_status is not None):
             return False
         cause = likely_cause(found.owner)
-        if running:
-            Run(session, store, found.rid).happen(Event.RECOVER, cause)
-        else:
-            _abort_creation(session, store, found.rid)
+        try:
+            Run(session, store, found.rid).happen(*((Event.RECOVER, cause) if running else (Event.ABORT, _INTERRUPTED)))
+        except (DerivaMLStateInconsistency, InvalidTransitionError, DerivaMLCatalogError) as error:
+            log.warning("Execution %s: the catalog could not be told that it %s: %s", found.rid, cause, error)
         log.warning("Execution %s: %s. It is %s now.", found.rid, cause, store.require(found.rid).status)
         return True
     finally:
         lock.release()
-
-
-def _abort_creation(session: Catalog, store: ExecutionStore, rid: str) -> None:
-    run = Run(session, store, rid)
-    try:
-        run.happen(Event.ABORT, "creation was interrupted", values={"error": "creation was interrupted"})
-    except DerivaMLStateInconsistency:  # the row never reached the catalog
-        log.debug("Execution %s has no row in the catalog.", rid)
 
 
 def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:

@@ -1,0 +1,96 @@
+"""``deriva-ml-upload`` and ``deriva-ml upload``: commit what earlier runs left staged."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from deriva_ml.cli.main import run
+from deriva_ml.cli.options import HOME_HELP, emit, json_option, open_catalog
+from deriva_ml.enums import ConnectionMode
+from deriva_ml.errors import DerivaMLException, DerivaMLOfflineError
+from deriva_ml.execution.report import UploadReport
+
+CLEAN, PARTIAL, FATAL = 0, 1, 2
+"""Exit codes: all was committed; some execution was not; nothing could be begun."""
+
+
+@click.command("upload")
+@click.option("--host", metavar="HOST", help="A Deriva server. Default: the embedded catalog.")
+@click.option("--catalog", metavar="ID", help="Catalog id. Default: the embedded catalog, or 1 on a server.")
+@click.option(
+    "--execution",
+    "executions",
+    metavar="RID",
+    multiple=True,
+    help="An execution to commit; can be repeated. Default: all that wait.",
+)
+@click.option("--clean", is_flag=True, help="Remove the folders of the executions that were committed.")
+@click.option("--working-dir", "--home", "working_dir", metavar="DIR", help=HOME_HELP)
+@click.option(
+    "--mode",
+    type=click.Choice(list(ConnectionMode)),
+    default=ConnectionMode.online,
+    show_default=True,
+    help="Committing needs the catalog: online.",
+)
+@json_option
+def command(
+    host: str | None,
+    catalog: str | None,
+    executions: tuple[str, ...],
+    clean: bool,
+    working_dir: str | None,
+    mode: str,
+    as_json: bool,
+) -> None:
+    """Commit what earlier runs left staged: files, feature values, metrics.
+
+    Exits with 0 when all was committed, 1 when some execution was not, 2 when nothing could be begun.
+    """
+    try:
+        if mode == ConnectionMode.offline:
+            raise DerivaMLOfflineError("A commit writes to the catalog, so it cannot be made offline.")
+        ml = open_catalog(working_dir, host, catalog)
+        report = ml.commit_pending_executions(execution_rids=executions or None, clean_folder=clean)
+    except DerivaMLException as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(FATAL)
+    emit(_document(report) if as_json else _text(report), as_json)
+    for error_text in report.errors:
+        click.echo(f"Error: {error_text}", err=True)
+    sys.exit(PARTIAL if report.errors else CLEAN)
+
+
+def _document(report: UploadReport) -> dict[str, object]:
+    return {
+        "execution_rids": report.execution_rids,
+        "total_uploaded": report.total_uploaded,
+        "total_failed": report.total_failed,
+        "per_table": report.per_table,
+        "errors": report.errors,
+        "notes": report.notes,
+    }
+
+
+def _text(report: UploadReport) -> str:
+    if not report.execution_rids:
+        return "Nothing is waiting to be committed."
+    lines = [
+        f"Executions {', '.join(report.execution_rids)}: {report.total_uploaded} rows committed, {report.total_failed} not."
+    ]
+    lines += [
+        f"  {name}: {row['uploaded']} committed" + (f", {row['failed']} not" if row["failed"] else "")
+        for name, row in sorted(report.per_table.items())
+    ]
+    return "\n".join(lines + [f"  note: {note}" for note in report.notes])
+
+
+def main() -> None:
+    """Run ``deriva-ml-upload``."""
+    run(command, "deriva-ml-upload")
+
+
+if __name__ == "__main__":
+    main()
