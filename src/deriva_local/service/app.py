@@ -59,7 +59,7 @@ class Service:
         try:
             response = _settled(request, self._answer(request))
         except Refusal as refusal:
-            response = _refused(refusal)
+            response = _refused(refusal) if request.method != "OPTIONS" else _options(refusal)
         except Exception as error:  # the door: whatever it is, the caller gets an answer and the log the reason
             log.exception("%s %s failed", request.method, request.target)
             response = _refused(Refusal(500, f"{type(error).__name__}: {error}"))
@@ -130,6 +130,13 @@ def _refused(refusal: Refusal) -> Response:
     if refusal.status in NO_BODY:
         return Response(refusal.status, refusal.headers)
     return Response(refusal.status, {"Content-Type": "text/plain", **refusal.headers}, refusal.body().encode())
+
+
+def _options(refusal: Refusal) -> Response:
+    """Answer OPTIONS: no room has that method, and each says in its refusal which ones it has."""
+    if refusal.status != 405:
+        return _refused(refusal)
+    return Response(204, {"Allow": refusal.headers["Allow"] + ", OPTIONS"})
 
 
 def _finished(request: Request, response: Response) -> Response:

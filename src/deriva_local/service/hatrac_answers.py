@@ -11,14 +11,17 @@ from deriva_local.service.messages import Request, Response
 
 
 def json_answer(document: Any) -> Response:
+    """Write a document."""
     return Response(200, {"Content-Type": "application/json"}, json.dumps(document).encode() + b"\n")
 
 
 def text_answer(text: str) -> Response:
+    """Write one line of text."""
     return Response(200, {"Content-Type": "text/plain"}, f"{text}\n".encode())
 
 
 def created(url: str) -> Response:
+    """Say where what was made is to be found."""
     return Response(201, {"Content-Type": "text/uri-list", "Location": url}, f"{url}\n".encode())
 
 

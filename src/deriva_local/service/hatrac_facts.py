@@ -45,6 +45,7 @@ def _field(address: HatracAddress) -> str:
 
 
 def get_metadata(objects: Objects, address: HatracAddress, request: Request) -> Response:
+    """Show all metadata of an object or version, or one field of it."""
     shown = _metadata(_subject(objects, address))
     if not address.words:
         return json_answer(shown)
@@ -55,6 +56,7 @@ def get_metadata(objects: Objects, address: HatracAddress, request: Request) -> 
 
 
 def put_metadata(objects: Objects, address: HatracAddress, request: Request) -> Response:
+    """Set the type or the file name; a checksum may only be said again."""
     version, field = _subject(objects, address), _field(address)
     text = body_of(request).decode("utf-8", "replace").strip()
     match field:
@@ -77,6 +79,7 @@ def _same_checksum(version: Version, field: str, text: str) -> None:
 
 
 def delete_metadata(objects: Objects, address: HatracAddress, request: Request) -> Response:
+    """Unset the type or the file name."""
     version, field = _subject(objects, address), _field(address)
     if field not in _metadata(version):
         raise not_found(f"The {field} is not set.")
@@ -94,6 +97,7 @@ def delete_metadata(objects: Objects, address: HatracAddress, request: Request) 
 
 
 def get_acl(objects: Objects, address: HatracAddress, request: Request) -> Response:
+    """Show all access lists of a resource, one of them, or one role in it."""
     found = objects.look(address.name)
     kind: Literal["namespace", "object", "version"] = "version" if address.version else found.kind
     owner = (objects.version(found, address.version).owner if address.version else found.owner) or owner_of(request)
@@ -108,5 +112,6 @@ def get_acl(objects: Objects, address: HatracAddress, request: Request) -> Respo
 
 
 def change_acl(objects: Objects, address: HatracAddress, request: Request) -> Response:
+    """Refuse: access lists stay as they are."""
     objects.look(address.name)
     raise not_offered("Access lists are not changed here: everything in this store is its owner's.")

@@ -14,12 +14,14 @@ from deriva_local.objects.rows import Version
 from deriva_local.objects.store import Precondition, Told
 from deriva_local.service.messages import Request
 from deriva_local.wire.errors import Refusal, bad_request
-from deriva_local.wire.etag import matches
+from deriva_local.wire.etag import refused
 
 _DISPOSITION = re.compile(r"filename\*=UTF-8''([A-Za-z0-9\-._~!$&+#^`|]|%[0-9A-Fa-f]{2})+")
+LONGEST_DOCUMENT = 1024 * 1024
 
 
 def owner_of(request: Request) -> str:
+    """Return the id of who asks."""
     return request.client.id if request.client else ""
 
 
@@ -41,18 +43,17 @@ def length_of(request: Request) -> int:
 
 def precondition_of(request: Request) -> Precondition:
     """Return the check of If-Match and If-None-Match against the current version."""
-    wanted, unwanted = request.headers.get("if-match"), request.headers.get("if-none-match")
 
     def check(current: Version | None) -> None:
         etag = etag_of(current) if current else None
-        met = wanted is None or (etag is not None and matches(wanted, etag))
-        if not met or (unwanted is not None and etag is not None and matches(unwanted, etag)):
+        if refused("PUT", request.headers, etag):
             raise Refusal(412, "The object is another one by now.", {"ETag": etag} if etag else {})
 
     return check
 
 
 def etag_of(version: Version) -> str:
+    """Return the entity tag of a version: its name, which no other content ever has."""
     return f'"{version.version}"'
 
 
@@ -65,12 +66,22 @@ def told_in(fields: Mapping[str, Any]) -> Told:
 
 
 def clean_type(text: str | None) -> str | None:
+    """Return a content type that a header can carry; None for none.
+
+    Raises:
+        Refusal: 400 it has characters that no header has.
+    """
     if text and (not text.isascii() or not text.isprintable()):
         raise bad_request("content-type must be printable ASCII.")
     return text or None
 
 
 def clean_disposition(text: str | None) -> str | None:
+    """Return a content disposition that names a file, and no folder; None for none.
+
+    Raises:
+        Refusal: 400 it does not.
+    """
     if not text:
         return None
     if not _DISPOSITION.fullmatch(text) or "/" in unquote(text) or "\\" in unquote(text):
@@ -79,13 +90,19 @@ def clean_disposition(text: str | None) -> str | None:
 
 
 def with_parents(address: HatracAddress) -> bool:
+    """Say whether missing namespaces are to be made."""
     return address.options.get("parents", "").lower() == "true"
 
 
 def document_of(request: Request) -> dict[str, Any]:
+    """Return the JSON object that is the body.
+
+    Raises:
+        Refusal: 400 it is something else, 413 it is far too long.
+    """
     try:
         document = json.loads(body_of(request))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise bad_request(f"The body is no JSON: {error}.") from error
     if not isinstance(document, dict):
         raise bad_request("The body must be a JSON object.")
@@ -93,6 +110,14 @@ def document_of(request: Request) -> dict[str, Any]:
 
 
 def body_of(request: Request) -> bytes:
-    if isinstance(request.body, bytes):
-        return request.body
-    return request.body.read_bytes() if isinstance(request.body, Path) else request.body.read()
+    """Return the whole of a short body.
+
+    Raises:
+        Refusal: 413 it is not short.
+    """
+    if isinstance(request.body, Path):
+        return request.body.read_bytes()
+    body = request.body if isinstance(request.body, bytes) else request.body.read(LONGEST_DOCUMENT + 1)
+    if len(body) > LONGEST_DOCUMENT:
+        raise Refusal(413, f"At most {LONGEST_DOCUMENT} bytes are read here.")
+    return body

@@ -39,11 +39,13 @@ def _object(objects: Objects, address: HatracAddress) -> Name:
 
 
 def get_jobs(objects: Objects, address: HatracAddress, request: Request) -> Response:
+    """List the unfinished uploads of an object."""
     found = _object(objects, address)
     return json_answer([_job_url(found.name, job) for job in objects.jobs(found)])
 
 
 def start_job(objects: Objects, address: HatracAddress, request: Request) -> Response:
+    """Begin an upload; the object is made if it is not there."""
     if address.version or not address.name:
         raise conflict("An upload makes a new version of an object: name the object.")
     said = {_ALIASES.get(key, key): value for key, value in document_of(request).items()}
@@ -71,6 +73,7 @@ def _number(said: dict[str, Any], key: str, least: int) -> int:
 
 
 def get_job(objects: Objects, address: HatracAddress, request: Request) -> Response:
+    """Show what was said when an upload began."""
     job = objects.job(_object(objects, address), address.words[0])
     document = {
         "url": _job_url(job.name, job.id),
@@ -87,6 +90,7 @@ def get_job(objects: Objects, address: HatracAddress, request: Request) -> Respo
 
 
 def put_chunk(objects: Objects, address: HatracAddress, request: Request) -> Response:
+    """Take in one chunk."""
     found = _object(objects, address)
     job, position = address.words
     if not (position.isascii() and position.isdigit()) or len(position) > 18:
@@ -97,10 +101,12 @@ def put_chunk(objects: Objects, address: HatracAddress, request: Request) -> Res
 
 
 def finish_job(objects: Objects, address: HatracAddress, request: Request) -> Response:
+    """Make a version of the chunks."""
     made = objects.finish_job(_object(objects, address), address.words[0])
     return created(url_of(made.name, made.version))
 
 
 def cancel_job(objects: Objects, address: HatracAddress, request: Request) -> Response:
+    """Give an upload up."""
     objects.cancel_job(_object(objects, address), address.words[0])
     return Response(204)

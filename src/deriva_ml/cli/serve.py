@@ -26,6 +26,10 @@ def command(store: str | None, host: str, port: int, tls: bool, open_access: boo
 
     def ready(url: str) -> None:
         click.echo(url)
+        if tls:
+            click.echo(
+                f"Certificate: {folder / 'certificate.pem'} (for clients that insist on one they trust)", err=True
+            )
         click.echo("Open to every process on this machine." if open_access else f"Token: {folder / 'token'}", err=True)
 
     serve(folder, Place(host, port, tls), open_access=open_access, ready=ready)

@@ -68,6 +68,20 @@ def test_an_unchanged_answer_is_304_and_a_change_shows(send: Any, catalog: str) 
         assert send("GET", target, headers={"If-None-Match": etag}).status == 200
 
 
+@pytest.mark.parametrize(
+    ("place", "methods"),
+    [
+        ("/hatrac", {"GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"}),
+        ("/hatrac;upload", {"GET", "HEAD", "POST", "OPTIONS"}),
+        ("/ermrest/catalog", {"POST", "OPTIONS"}),
+        ("/authn/session", {"GET", "PUT", "POST", "DELETE", "OPTIONS"}),
+    ],
+)
+def test_options_lists_the_methods(send: Any, place: str, methods: set[str]) -> None:
+    told = send("OPTIONS", place)
+    assert (told.status, set(told.headers["allow"].split(", "))) == (204, methods)
+
+
 def test_nobody_in_particular_is_let_in_nowhere(service: Service) -> None:
     for target in ("/ermrest", "/ermrest/catalog/1", "/hatrac"):
         assert service.handle(Request("GET", target)).status == 401

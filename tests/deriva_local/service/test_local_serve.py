@@ -326,3 +326,58 @@ def test_a_request_that_runs_is_finished(serve: Callable[..., Any]) -> None:
         answer = wire.recv(65536)
     assert answer.startswith(b"HTTP/1.1 201"), answer
     assert server.process.wait(30) == 0
+
+
+# -------------------------------------------------------------------------------------------------------- kill -9
+
+
+def kill(server: Any) -> None:
+    server.process.send_signal(signal.SIGKILL)
+    server.process.communicate()
+
+
+def test_a_put_that_was_killed_leaves_nothing(serve: Callable[..., Any]) -> None:
+    server = serve()
+    server.send("PUT", "/hatrac/x", b"whole")
+    head = f"PUT /hatrac/x HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
+    with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0)) as wire:
+        wire.sendall(f"{head}Content-Length: 1000\r\n\r\nhalf".encode())
+        incoming = server.folder / "objects" / "incoming"
+        deadline = time.monotonic() + 10
+        while not any(incoming.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(list(incoming.iterdir())) == 1
+        kill(server)
+    again = serve()
+    assert list(incoming.iterdir()) == []
+    assert again.send("GET", "/hatrac/x").body == b"whole"
+    assert len(again.send("GET", "/hatrac/x;versions").json()) == 1
+
+
+def test_an_upload_goes_on_at_a_server_that_was_killed(serve: Callable[..., Any]) -> None:
+    server = serve()
+    job = server.send("POST", "/hatrac/x;upload", {"chunk-length": 3, "content-length": 6}).text.strip()
+    assert server.send("PUT", f"{job}/0", b"abc").status == 204
+    kill(server)
+    again = serve()
+    assert again.send("PUT", f"{job}/1", b"def").status == 204
+    assert again.send("POST", job).status == 201
+    assert again.send("GET", "/hatrac/x").body == b"abcdef"
+
+
+def test_two_servers_of_one_store(serve: Callable[..., Any]) -> None:
+    one, two = serve(), serve()
+    one.send("PUT", "/hatrac/x", b"one")
+    assert two.send("GET", "/hatrac/x").body == b"one"
+    assert one.token == two.token
+    answers: list[int] = []
+
+    def put(server: Any) -> None:
+        answers.append(server.send("PUT", "/hatrac/y", b"y", {"If-None-Match": "*"}).status)
+
+    threads = [threading.Thread(target=put, args=(server,)) for server in (one, two) * 4]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == [201] + [412] * 7

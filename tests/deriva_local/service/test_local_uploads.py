@@ -171,3 +171,8 @@ def test_an_upload_belongs_to_its_object(send: Any, space: str) -> None:
     send("PUT", f"{space}/y", b"y")
     assert send("POST", job.replace("/x;", "/y;")).status == 404
     assert send("POST", f"{space};upload", {"chunk-length": 4, "content-length": 1}).status == 409
+
+
+@pytest.mark.parametrize(("body", "status"), [(b" " * 2_000_000, 413), (b"[" * 100_000, 400)])
+def test_a_document_that_is_an_attack(send: Any, space: str, body: bytes, status: int) -> None:
+    assert send("POST", f"{space}/x;upload", body, {"Content-Type": "application/json"}).status == status
