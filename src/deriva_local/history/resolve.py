@@ -14,6 +14,8 @@ from deriva_local.store.database import ReadSession
 from deriva_local.wire.crockford import micros_to_snap, normalise
 from deriva_local.wire.errors import not_found
 
+LEASES = "ERMrest_RID_Lease"
+
 _AT_ONCE = 200
 """Tables that one statement looks into."""
 
@@ -64,7 +66,8 @@ def _alive(session: ReadSession, rid: str) -> Found | None:
     past = session.moment is not None
     predicate = at("t", "?2") if past else live("t")
     parameters = (rid, session.moment) if past else (rid,)
-    tables = list(session.model.tables())
+    # an owner's claim leaves the lease behind: the row that claimed the RID is the one asked for
+    tables = sorted(session.model.tables(), key=lambda table: table.name == LEASES)
     for some in _batches(tables):
         parts = [
             f"SELECT {number} FROM {quoted(table.physical)} AS t WHERE t.RID = ?1 AND {predicate}"
