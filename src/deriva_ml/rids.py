@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from deriva_ml.catalog.leases import LEASES
 from deriva_ml.catalog.model import TableModel
 from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
@@ -88,7 +89,15 @@ def _resolve(catalog: Catalog, rid: str) -> RidResult | str:
         return f"The row {rid} of {document['table_name']} was deleted at {document['deleted_at']}."
     if document["table_name"] == LEASES:
         return _claimed(catalog, rid)
-    return RidResult(rid, TableName(document["schema_name"], document["table_name"]))
+    found = RidResult(rid, TableName(document["schema_name"], document["table_name"]))
+    return _claimed(catalog, rid) if found.table == LEASES else found
+
+
+def _claimed(catalog: Catalog, rid: str) -> RidResult | str:
+    """Return the row that took its RID from a lease: servers differ in which of the two they name."""
+    found: dict[str, RidResult] = {}
+    _search(catalog, {rid: None}, found)
+    return found.get(rid) or f"The RID {rid} is reserved; no row has it yet."
 
 
 def _claimed(catalog: Catalog, rid: str) -> RidResult | str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from deriva_ml import ColumnDefinition, DerivaML, TableDefinition
+from deriva_ml.catalog.leases import lease
 from deriva_ml.catalog.rows import delete, insert
 from deriva_ml.errors import DerivaMLRidsNotFound, DerivaMLTableNotFound, DerivaMLValidationError
 from deriva_ml.names import TableName
@@ -64,6 +65,21 @@ def test_candidates_are_looked_at_first(ml: DerivaML, rows: Rows, requests_of: C
     assert len(sent) == 1
     with pytest.raises(DerivaMLTableNotFound):
         ml.resolve_rids(rows["Dog"][:1], candidate_tables=["Bird"])
+
+
+def test_a_leased_rid_means_the_row_that_took_it(ml: DerivaML, rows: Rows) -> None:
+    leased = lease(ml.session, ["first", "second"])
+    with pytest.raises(DerivaMLRidsNotFound, match="reserved; no row has it yet"):
+        ml.resolve_rid(leased["first"])
+    dog = TableName(ml.default_schema, "Dog")
+    insert(ml.session, dog, [{"RID": leased["first"], "N": 1}], given={"RID"})
+    assert ml.resolve_rid(leased["first"]).table_name == "Dog"
+    assert ml.resolve_rids([leased["first"], rows["Cat"][0]])[leased["first"]].table_name == "Dog"
+    delete(ml.session, dog, {"RID": leased["first"]})
+    with pytest.raises(DerivaMLRidsNotFound, match="of Dog was deleted"):
+        ml.resolve_rid(leased["first"])
+    with pytest.raises(DerivaMLRidsNotFound):
+        ml.resolve_rids([leased["second"], rows["Cat"][0]])
 
 
 @pytest.mark.parametrize("rid", ["", "1 2", "../1", "abc", "1-ABC@"])

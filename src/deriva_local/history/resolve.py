@@ -16,6 +16,9 @@ from deriva_local.wire.errors import not_found
 
 LEASES = "ERMrest_RID_Lease"
 
+LEASES = "ERMrest_RID_Lease"
+"""The table of reserved RIDs: a row that took its RID from there is the one that the RID means."""
+
 _AT_ONCE = 200
 """Tables that one statement looks into."""
 
@@ -42,8 +45,8 @@ def resolve_rid(session: ReadSession, rid: str) -> dict[str, Any]:
     spellings = (wanted,) if wanted == rid else (wanted, rid)
     for spelling in spellings:
         found = _alive(session, spelling)
-        if found is None and session.moment is None:
-            found = _dead(session, spelling)
+        if (found is None or found.table == LEASES) and session.moment is None:
+            found = _dead(session, spelling) or found
         if found is not None:
             return _document(session, found, spelling)
     raise not_found(f"No row has the RID '{wanted}'.")

@@ -1,0 +1,20 @@
+"""Assets: files that the catalog knows."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_PLACES = {
+    "Asset": "deriva_ml.asset.asset",
+    "AssetFilePath": "deriva_ml.asset.path",
+    "AssetRecord": "deriva_ml.asset.asset",
+}
+
+__all__ = ["Asset", "AssetFilePath", "AssetRecord"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'deriva_ml.asset' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
