@@ -68,7 +68,7 @@ def web_address(session: Catalog, address: str) -> str:
     """Return the full address of an object for ``fetch.txt``; the embedded store has the scheme ``hatrac``."""
     if session.port.links_files:
         return f"hatrac://{session.host}{quote(address, safe='/:%;')}"
-    scheme = "http" if session.host.partition(":")[0] in {"localhost", "127.0.0.1"} else "https"
+    scheme = getattr(session.port, "scheme", "https")
     return f"{scheme}://{session.host}{quote(address, safe='/:%;')}"
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TypeAlias
 
 from deriva_ml.catalog.model import TableModel
@@ -51,10 +52,13 @@ class Sources:
         self._versions: dict[str, list[Version]] = {}
         self._runs: dict[TableName, TableModel | None] = {}
         self._datasets: dict[tuple[str, str | None], list[str]] = {}
-        marker = {"Description": UNKNOWN_EXECUTION["Description"]}
-        runs = select(session, TableName(session.ml_schema, "Execution"), marker, columns=["RID"])
-        self.unknown = frozenset(row["RID"] for row in runs)
+
+    @cached_property
+    def unknown(self) -> frozenset[str]:
         """The executions that stand for an unknown producer: they are never one."""
+        marker = {"Description": UNKNOWN_EXECUTION["Description"]}
+        runs = select(self.session, TableName(self.session.ml_schema, "Execution"), marker, columns=["RID"])
+        return frozenset(row["RID"] for row in runs)
 
     # -------------------------------------------------------------------------------------------------------- versions
 

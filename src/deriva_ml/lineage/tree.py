@@ -80,9 +80,10 @@ def _summary(result: LineageResult) -> Iterator[str]:
 
 def _words(*parts: str | None) -> str:
     """Return the parts side by side, on one line, without anything that a terminal would act on."""
-    return "  ".join(_plain(part) for part in parts if part)
+    return "  ".join(plain(part) for part in parts if part)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return ``text`` as one line that is not too long and that a terminal only prints."""
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
