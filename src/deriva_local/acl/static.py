@@ -60,6 +60,8 @@ class Onlooker:
 
     def holds(self, right: str, *lists: Acls) -> bool:
         """Tell whether lists from the catalog down to an element, as inherited, give ``right``."""
+        if self.roles.intersection(lists[0].get("owner", ())):
+            return True
         return any(self.roles.intersection(_inherited(name, lists)) for name in IMPLIED_BY[right])
 
     def owns(self, *lists: Acls) -> bool:

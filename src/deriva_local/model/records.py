@@ -135,11 +135,13 @@ def _record(rid: str, kind: Kind, parent: str, **said: Json) -> Record:
 
 def assemble(snaptime: int, records: Iterable[Record]) -> Model:
     """Return the model that the records of one moment make."""
+    ordered = sorted(records, key=_order)
+    said = json.loads(f"[{','.join(record.doc for record in ordered)}]")
     children: dict[tuple[str, Kind], list[tuple[str, dict[str, Any]]]] = {}
-    for record in sorted(records, key=_order):
-        children.setdefault((record.parent, record.kind), []).append((record.rid, json.loads(record.doc)))
+    for record, document in zip(ordered, said, strict=True):
+        children.setdefault((record.parent, record.kind), []).append((record.rid, document))
     own = children[("", "catalog")][0][1]
-    schemas = [_schema(rid, said, children) for rid, said in children.get((CATALOG, "schema"), ())]
+    schemas = [_schema(rid, told, children) for rid, told in children.get((CATALOG, "schema"), ())]
     return Model(snaptime, {schema.name: schema for schema in schemas}, own["annotations"], _acls(own))
 
 

@@ -95,7 +95,7 @@ def _maintain(visit: Visit) -> Response:
         raise bad_request("POST to a catalog needs ?vacuum or ?analyze.")
     with visit.writing():
         pass
-    visit.database.maintain()
+    visit.database.maintain("vacuum" in visit.address.options)
     return Response(204)
 
 

@@ -35,7 +35,7 @@ def create(folder: Path, owner: tuple[str, ...], annotations: Mapping[str, Any],
     """
     if folder.exists():
         shutil.rmtree(folder)
-    folder.mkdir(mode=0o700)
+    folder.mkdir(mode=0o700, parents=True)
     path = folder / FILE
     with explained(path):
         connection = opened(path, create=True)

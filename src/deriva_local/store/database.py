@@ -224,9 +224,11 @@ class Database:
             self._models.pop(old, None)
         return model
 
-    def maintain(self) -> None:
-        """Refresh what the query planner knows of the sizes of tables, and shorten the log."""
+    def maintain(self, vacuum: bool = False) -> None:
+        """Refresh what the query planner knows of the sizes of tables; give unused space back, if asked to."""
         with self._queue.turn(), refused(self.path), self._connections.lent() as connection:
+            if vacuum:
+                connection.execute("VACUUM")
             connection.execute(layout.ANALYZE).fetchall()
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
 
