@@ -14,9 +14,6 @@ from deriva_ml.names import TableName
 from deriva_ml.rid import check_rid, split_snapshot
 
 
-LEASES = "ERMrest_RID_Lease"
-
-
 @dataclass(frozen=True, slots=True)
 class RidResult:
     """Where a RID's row is."""
@@ -87,8 +84,6 @@ def _resolve(catalog: Catalog, rid: str) -> RidResult | str:
         return f"No row of this catalog has the RID {rid}."
     if document.get("deleted_at"):
         return f"The row {rid} of {document['table_name']} was deleted at {document['deleted_at']}."
-    if document["table_name"] == LEASES:
-        return _claimed(catalog, rid)
     found = RidResult(rid, TableName(document["schema_name"], document["table_name"]))
     return _claimed(catalog, rid) if found.table == LEASES else found
 
@@ -98,13 +93,6 @@ def _claimed(catalog: Catalog, rid: str) -> RidResult | str:
     found: dict[str, RidResult] = {}
     _search(catalog, {rid: None}, found)
     return found.get(rid) or f"The RID {rid} is reserved; no row has it yet."
-
-
-def _claimed(catalog: Catalog, rid: str) -> RidResult | str:
-    """Find the row that claimed a leased RID: a server may keep the lease, and then names its table."""
-    found: dict[str, RidResult] = {}
-    _search(catalog, {rid: None}, found)
-    return found.get(rid, f"The RID {rid} is leased, but no row has it yet.")
 
 
 def _take(catalog: Catalog, table: TableName, missing: dict[str, None], found: dict[str, RidResult]) -> None:
@@ -118,5 +106,4 @@ def _search(catalog: Catalog, missing: dict[str, None], found: dict[str, RidResu
     for table in catalog.model().tables():
         if not missing:
             return
-        if table.name.name != LEASES:
-            _take(catalog, table.name, missing, found)
+        _take(catalog, table.name, missing, found)

@@ -15,8 +15,6 @@ from deriva_local.wire.crockford import micros_to_snap, normalise
 from deriva_local.wire.errors import not_found
 
 LEASES = "ERMrest_RID_Lease"
-
-LEASES = "ERMrest_RID_Lease"
 """The table of reserved RIDs: a row that took its RID from there is the one that the RID means."""
 
 _AT_ONCE = 200
