@@ -8,7 +8,7 @@ from typing import Any
 
 from deriva_local.history.clock import iso
 from deriva_local.history.versions import at, live, quoted
-from deriva_local.model.elements import Model, Table
+from deriva_local.model.elements import FOREVER, Model, Table
 from deriva_local.store import layout
 from deriva_local.store.database import ReadSession
 from deriva_local.wire.crockford import micros_to_snap, normalise
@@ -89,8 +89,8 @@ def _dead(session: ReadSession, rid: str) -> Found | None:
 
 
 def _last_version(session: ReadSession, table: Table, rid: str) -> Found | None:
-    question = f"SELECT max(died) FROM {quoted(table.physical)} WHERE RID = ?"
-    row: Any = session.connection.execute(question, (rid,)).fetchone()
+    question = f"SELECT max(died) FROM {quoted(table.physical)} WHERE RID = ? AND died < ?"
+    row: Any = session.connection.execute(question, (rid, FOREVER)).fetchone()
     if row[0] is None:
         return None
     return Found(session.model.schema_by_rid[table.schema].name, table.name, row[0])

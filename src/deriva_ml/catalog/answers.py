@@ -52,7 +52,8 @@ def _detail(response: Response) -> str:
     """Return what the server said, without its standard first words."""
     text = response.body.decode("utf-8", "replace").strip()
     _, mark, detail = text.partition("Detail: ")
-    return (detail if mark else text)[:2000] or "no reason given"
+    said = (detail if mark else text)[:2000].strip() or "no reason given"
+    return said if said[-1] in ".!?" else f"{said}."
 
 
 def _short(path: str) -> str:
