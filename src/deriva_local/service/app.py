@@ -21,14 +21,16 @@ from deriva_local.service.tokens import Tokens
 from deriva_local.store.registry import Store
 from deriva_local.url import ast
 from deriva_local.url.parse import parse
-from deriva_local.wire.errors import Refusal, not_found, unauthorized
+from deriva_local.wire.errors import Refusal, not_found
 from deriva_local.wire.etag import READING, refused
 
 log = logging.getLogger(__name__)
 
 NO_BODY = (204, 304)
-LARGEST_DOCUMENT = 1024 * 1024 * 1024
-"""How long a body may be that is read into memory."""
+LONGEST_DOCUMENT = 1024 * 1024 * 1024
+"""How long rows and model documents may be; they are read into memory."""
+LONGEST_FORM = 64 * 1024
+"""How much is read of somebody who is not known yet."""
 
 
 class Service:
@@ -69,11 +71,12 @@ class Service:
         asked = replace(request, method="GET") if request.method == "HEAD" else request
         root = _first_word(asked.target)
         if root == "authn":
-            return session.handle(self.tokens, self.owner, _whole(asked))
+            return session.handle(self.tokens, self.owner, _whole(asked, LONGEST_FORM))
         if asked.client is None:
-            raise unauthorized("Nobody is logged in: send the token of the store as a bearer token.")
+            told = "Nobody is logged in: send the token of the store as a bearer token."
+            raise Refusal(401, told, {"WWW-Authenticate": "Bearer"})
         if root == "ermrest":
-            return self._ermrest(_whole(asked))
+            return self._ermrest(_whole(asked, LONGEST_DOCUMENT))
         if root == "hatrac":
             return hatrac.handle(self.objects, asked)
         raise not_found("This service has /ermrest, /hatrac and /authn/session.")
@@ -100,17 +103,17 @@ def _parsed(target: str) -> ast.Address:
     return parse(target)
 
 
-def _whole(request: Request) -> Request:
+def _whole(request: Request, longest: int) -> Request:
     """Read the body: rows and documents are parsed whole.
 
     Raises:
-        Refusal: 413 it is too long for that.
+        Refusal: 413 it is longer than ``longest``.
     """
     if isinstance(request.body, bytes):
         return request
-    body = request.body.read_bytes() if isinstance(request.body, Path) else request.body.read(LARGEST_DOCUMENT + 1)
-    if len(body) > LARGEST_DOCUMENT:
-        raise Refusal(413, f"At most {LARGEST_DOCUMENT} bytes in one request: send the rows in several.")
+    body = request.body.read_bytes() if isinstance(request.body, Path) else request.body.read(longest + 1)
+    if len(body) > longest:
+        raise Refusal(413, f"At most {longest} bytes in one request: send it in several.")
     return replace(request, body=body)
 
 

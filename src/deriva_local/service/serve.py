@@ -158,7 +158,9 @@ def _try_out(place: Place, port: int, probe: str, folder: Path) -> None:
     try:
         status = _asked(host, port, probe, _certificate(place, folder) if place.tls else None)
     except (OSError, http.client.HTTPException) as error:
-        raise CannotServe(f"Listening on {place.host}, but {host}:{port} does not answer: {error}.") from error
+        raise CannotServe(
+            f"Listening on {place.host}, but {host}:{port} does not answer: {error}. Serve on 127.0.0.1 (leave out --host)."
+        ) from error
     if status != 204:
         raise CannotServe(f"{host}:{port} leads to another server: choose another port with --port.")
 

@@ -84,12 +84,13 @@ class Door:
         target = environ.get("REQUEST_URI") or environ.get("RAW_URI") or ""
         headers = {name.lower(): text for name, text in wire.headers.items()}
         body = _body(environ, headers)
+        content: Iterable[bytes]
         try:
             response = self._answer(wire.method, target, headers, body, wire.scheme)
             content = _content(response)
         except Refusal as refusal:
             response = _told(refusal)
-            content = iter((refusal.body().encode(),))
+            content = () if wire.method == "HEAD" else (refusal.body().encode(),)
         _waste(body, response.status)
         extra = _SANDBOXED if target.startswith("/hatrac") else _ALWAYS
         phrase = http.HTTPStatus(response.status).phrase
@@ -100,10 +101,16 @@ class Door:
         check_place(headers, self._hosts, scheme)
         if target == self._probe:
             return Response(204)
-        known = self._open or self._service.tokens.admits(headers)
+        known = self._open or self._admits(headers)
         public = {name: text for name, text in headers.items() if not name.startswith(PRIVATE_HEADERS)}
         client = self._service.owner if known else None
         return self._service.handle(Request(method, target, public, cast(BinaryIO, body), client))
+
+    def _admits(self, headers: dict[str, str]) -> bool:
+        try:
+            return self._service.tokens.admits(headers)
+        except PermissionError as error:
+            raise Refusal(503, str(error)) from error
 
 
 # ------------------------------------------------------------------------------------------------------------- checks

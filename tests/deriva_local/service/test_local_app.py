@@ -85,7 +85,10 @@ def test_options_lists_the_methods(send: Any, place: str, methods: set[str]) -> 
 def test_nobody_in_particular_is_let_in_nowhere(service: Service) -> None:
     for target in ("/ermrest", "/ermrest/catalog/1", "/hatrac"):
         assert service.handle(Request("GET", target)).status == 401
+        assert service.handle(Request("GET", target)).headers["WWW-Authenticate"] == "Bearer"
     assert service.handle(Request("GET", "/authn/session")).status == 404
+    long = Request("POST", "/authn/session", {}, BytesIO(b"password=" + bytes(100_000)))
+    assert service.handle(long).status == 413
 
 
 def test_a_broken_room_is_a_500_with_a_line_in_the_log(
@@ -112,7 +115,7 @@ def test_a_body_comes_in_three_kinds(service: Service, tmp_path: Path, kind: str
 
 
 def test_a_document_without_end_is_refused(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deriva_local.service.app.LARGEST_DOCUMENT", 10)
+    monkeypatch.setattr("deriva_local.service.app.LONGEST_DOCUMENT", 10)
     body = BytesIO(b"[" * 11)
     assert service.handle(Request("POST", "/ermrest/catalog", {}, body, service.owner)).status == 413
 

@@ -99,6 +99,14 @@ def test_a_token_taken_away_closes_the_door(serve: Callable[..., Any]) -> None:
     assert server.send("GET", "/hatrac", headers=headers, token=False).status == 401
 
 
+def test_a_token_that_others_came_to_read_lets_nobody_in(serve: Callable[..., Any]) -> None:
+    server = serve()
+    word = server.token
+    (server.folder / "token").chmod(0o644)
+    answer = server.send("GET", "/hatrac", headers={"Authorization": f"Bearer {word}"}, token=False)
+    assert (answer.status, "Remove the file" in answer.text) == (503, True)
+
+
 def test_a_token_that_others_can_read_is_refused(tmp_path: Path) -> None:
     tokens = Tokens(tmp_path)
     tokens.create()
@@ -230,6 +238,10 @@ def test_a_sender_that_goes_away_leaves_nothing(served: Any) -> None:
 def test_one_connection_carries_many_requests(served: Any) -> None:
     connection = http.client.HTTPConnection(served.netloc, timeout=60)
     authorization = {"Authorization": f"Bearer {served.token}"}
+    for method, headers, status in (("HEAD", {"Host": "evil.example"}, 403), ("HEAD", {}, 401), ("GET", {}, 401)):
+        connection.request(method, "/hatrac", headers=headers)
+        refused = connection.getresponse()
+        assert (refused.status, bool(refused.read())) == (status, method == "GET")
     for number in range(3):
         connection.request("PUT", f"/nowhere/{number}", b"x" * 100_000, authorization)
         answer = connection.getresponse()
