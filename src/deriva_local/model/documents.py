@@ -19,7 +19,9 @@ from deriva_local.wire.types import type_document
 Shown: TypeAlias = dict[str, Any]
 
 FEATURES: Mapping[str, Any] = {
-    "history_control": True,
+    "trs": False,
+    "tcrs": False,
+    "history_control": False,
     "implicit_fkey_index": True,
     "catalog_post_input": True,
     "catalog_alias": True,

@@ -5,7 +5,6 @@ The caller holds the lock of the store, so nobody else looks at the folder meanw
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping
 from itertools import count
@@ -28,14 +27,10 @@ FILE = "catalog.sqlite"
 def create(folder: Path, owner: tuple[str, ...], annotations: Mapping[str, Any], client: Client) -> None:
     """Create ``folder`` with a new catalog in it, which knows its first client.
 
-    What a crash may have left there is cleared away first.
-
     Raises:
         StoreProblem: the disk is full, or the folder cannot be written.
     """
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(mode=0o700, parents=True)
+    folder.mkdir(mode=0o700)
     path = folder / FILE
     with explained(path):
         connection = opened(path, create=True)

@@ -104,6 +104,7 @@ class Store:
         with self._changing() as connection:
             if wanted is not None and _taken(connection, wanted):
                 raise conflict(f"The catalog id '{wanted}' is taken.")
+            self._sweep(connection)
             made = wanted or _next_id(connection)
             folder = str(_count(connection, "folder"))
             catalog_file.create(self._catalogs / folder, owner, document.get("annotations") or {}, client)
@@ -161,16 +162,17 @@ class Store:
         Raises:
             Refusal: 404 if there is none.
         """
-        with self._changing() as connection:
-            row = connection.execute("SELECT folder FROM catalog WHERE id = ?", (id,)).fetchone()
-            if row is None:
-                raise not_found(f"Catalog '{id}' does not exist.")
-            connection.execute("UPDATE alias SET target = NULL WHERE target = ?", (id,))
-            connection.execute("DELETE FROM catalog WHERE id = ?", (id,))
-        database = self._databases.pop(row[0], None)
-        if database is not None:
-            database.close()
-        shutil.rmtree(self._catalogs / row[0])
+        with self._queue.turn():
+            with self._transaction() as connection:
+                row: Any = connection.execute("SELECT folder FROM catalog WHERE id = ?", (id,)).fetchone()
+                if row is None:
+                    raise not_found(f"Catalog '{id}' does not exist.")
+                connection.execute("UPDATE alias SET target = NULL WHERE target = ?", (id,))
+                connection.execute("DELETE FROM catalog WHERE id = ?", (id,))
+            database = self._databases.pop(row[0], None)
+            if database is not None:
+                database.close()
+            shutil.rmtree(self._catalogs / row[0])
 
     # -------------------------------------------------------------------------------------------------------- aliases
 
@@ -272,11 +274,11 @@ class Store:
                 connection.close()
 
     def _fill(self, connection: apsw.Connection) -> None:
+        self._catalogs.mkdir(mode=0o700, exist_ok=True)
         with connection:
             connection.execute(_SCHEMA).fetchall()
             connection.execute(f"PRAGMA application_id = {APPLICATION}").fetchall()
             connection.execute(f"PRAGMA user_version = {FORMAT}").fetchall()
-        self._catalogs.mkdir(mode=0o700, exist_ok=True)
         sync_folder(self.folder)
         sync_folder(self.folder.parent)
 
@@ -289,8 +291,20 @@ class Store:
     @contextmanager
     def _changing(self) -> Iterator[apsw.Connection]:
         """Change the registry, alone in the store."""
-        with self._queue.turn(), refused(self.registry), self._connections.lent() as connection, connection:
+        with self._queue.turn(), self._transaction() as connection:
             yield connection
+
+    @contextmanager
+    def _transaction(self) -> Iterator[apsw.Connection]:
+        with refused(self.registry), self._connections.lent() as connection, connection:
+            yield connection
+
+    def _sweep(self, connection: apsw.Connection) -> None:
+        """Remove what a crash left of catalogs that are not registered, half made or half removed."""
+        known = {folder for (folder,) in connection.execute("SELECT folder FROM catalog")}
+        for left in self._catalogs.iterdir():
+            if left.name not in known:
+                shutil.rmtree(left)
 
 
 FACTS = ("name", "description", "is_persistent", "clone_source")

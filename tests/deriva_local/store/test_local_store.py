@@ -126,10 +126,15 @@ def test_a_full_disk_stores_nothing_and_says_so(tmp_path: Path, monkeypatch: pyt
 
 
 def test_what_a_crash_left_of_a_catalog_is_cleared_away(store: Store) -> None:
-    left = store.folder / "catalogs" / "1"
-    left.mkdir()
-    (left / "catalog.sqlite").write_bytes(b"half")
+    first = store.create_catalog({}, ME)
+    for name in ("2", "17"):
+        left = store.folder / "catalogs" / name
+        left.mkdir()
+        (left / "catalog.sqlite").write_bytes(b"half")
     with store.catalog(store.create_catalog({}, ME)).read() as session:
+        assert "public" in session.model.schemas
+    assert sorted(path.name for path in (store.folder / "catalogs").iterdir()) == ["1", "2"]
+    with store.catalog(first).read() as session:
         assert "public" in session.model.schemas
 
 
