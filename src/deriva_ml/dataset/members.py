@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any, TypeAlias
 
 from deriva_ml.catalog.model import TableModel
-from deriva_ml.catalog.rows import Row, conditions, delete, fetch, insert, select
+from deriva_ml.catalog.rows import PAGE_ROWS, Row, conditions, delete, insert, pages, select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import (
     DerivaMLCycleError,
@@ -94,8 +95,11 @@ def list_members(session: Catalog, rids: Collection[str], *, limit: int | None =
     for element, link in session.model().element_types().items():
         rows: dict[str, Row] = {}
         for address in member_addresses(session, link, element, rids):
-            end = f"@sort(RID)?limit={limit}" if limit is not None else "@sort(RID)"
-            rows |= {row["RID"]: row for row in fetch(session, f"/entity/{address}{end}")}
+            for row in islice(
+                pages(session, f"/entity/{address}", max(1, min(PAGE_ROWS if limit is None else limit, PAGE_ROWS))),
+                limit,
+            ):
+                rows[row["RID"]] = row
         found[element.name] = list(rows.values())[:limit]
     return found
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from deriva_ml.catalog.model import CatalogModel, ForeignKeyModel, TableModel
-from deriva_ml.catalog.rows import Row, conditions, fetch
+from deriva_ml.catalog.rows import Row, conditions, pages
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.dataset.members import all_below, dataset_table, member_column
 from deriva_ml.errors import DerivaMLTableNotFound
@@ -45,7 +45,7 @@ class Scope:
         kept = self.rows.setdefault(table, {})
         grown = False
         for address in addresses:
-            rows = fetch(self.session, f"/entity/{address}@sort(RID)")
+            rows = pages(self.session, f"/entity/{address}")
             new = {row["RID"]: row for row in rows if row["RID"] not in kept}
             if new:
                 kept |= new

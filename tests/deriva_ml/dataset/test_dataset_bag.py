@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -294,3 +295,36 @@ def test_a_bag_cannot_be_changed_and_stands_where_a_spec_is_asked_for(lab: Lab) 
         list(bag.get_table_as_dict("Nothing"))
     with pytest.raises(DerivaMLTableNotFound, match="Nothing"):
         dataset.download_dataset_bag("1.0.0", exclude_tables=["Nothing"])
+
+
+def test_many_who_want_one_version_at_once_get_one_bag(lab: Lab) -> None:
+    dataset, images, _ = labelled(lab)
+    with ThreadPoolExecutor(6) as threads:
+        bags = list(threads.map(lambda _: lab.ml.download_dataset_bag(f"{dataset.rid}@1.0.0"), range(6)))
+    assert len({bag.path for bag in bags}) == 1
+    verify(bags[0].path)
+    assert all(sorted(bag.list_members("Image")) == sorted(images[:2]) for bag in bags)
+    assert not list((lab.ml.cache_dir / "building").iterdir())
+
+
+def test_a_long_table_is_read_in_pages(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    subjects = lab.subjects(*(f"s{n}" for n in range(25)))
+    dataset = lab.dataset(lab.execution(), {"Subject": subjects}, "major")
+    monkeypatch.setattr("deriva_ml.catalog.rows.pages.__defaults__", (10,))
+    monkeypatch.setattr("deriva_ml.dataset.members.PAGE_ROWS", 10)
+    assert sorted(dataset.list_members("Subject")) == sorted(subjects)
+    assert len(dataset.list_dataset_members(limit=12)["Subject"]) == 12
+    assert dataset.list_dataset_members(limit=0)["Subject"] == []
+    assert sorted(dataset.download_dataset_bag().list_members("Subject")) == sorted(subjects)
+
+
+def test_the_names_are_where_guides_import_them_from() -> None:
+    from deriva_ml import dataset
+    from deriva_ml.dataset import DatasetBag as FromPackage
+    from deriva_ml.dataset import DatasetVersion, VersionPart
+
+    assert FromPackage is DatasetBag
+    assert {"Dataset", "DatasetSpec", "DatasetHistory"} <= set(dataset.__all__)
+    assert str(DatasetVersion(1, 0, 0).bumped(VersionPart.minor)) == "1.1.0"
+    with pytest.raises(AttributeError, match="Nothing"):
+        dataset.Nothing  # noqa: B018
