@@ -17,74 +17,193 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from deriva_ml.asset.asset import Asset
+    from deriva_ml.asset.path import AssetFilePath
+    from deriva_ml.asset.spec import (
+        AssetSpec,
+        LocalFile,
+    )
+    from deriva_ml.dataset.bag import DatasetBag
+    from deriva_ml.dataset.dataset import Dataset
+    from deriva_ml.dataset.spec import DatasetSpec
+    from deriva_ml.dataset.versions import (
+        DatasetVersion,
+        VersionPart,
+    )
+    from deriva_ml.definitions import (
+        ColumnDefinition,
+        DerivaAssetColumns,
+        DerivaSystemColumns,
+        ForeignKeyDefinition,
+        KeyDefinition,
+        TableDefinition,
+    )
+    from deriva_ml.enums import (
+        BuiltinTypes,
+        ExecAssetType,
+        ExecMetadataType,
+        MLAsset,
+        MLTable,
+        MLVocab,
+        UploadState,
+    )
+    from deriva_ml.errors import (
+        DerivaMLAmbiguousAssociationException,
+        DerivaMLAuthenticationError,
+        DerivaMLBusyError,
+        DerivaMLCatalogError,
+        DerivaMLConfigurationError,
+        DerivaMLConflictError,
+        DerivaMLCycleError,
+        DerivaMLDataError,
+        DerivaMLDatasetNotFound,
+        DerivaMLDirtyWorkflowError,
+        DerivaMLException,
+        DerivaMLExecutionError,
+        DerivaMLFeatureNotFound,
+        DerivaMLIntegrityError,
+        DerivaMLInvalidTerm,
+        DerivaMLMaterializeLimitExceeded,
+        DerivaMLNoAssociationException,
+        DerivaMLNotFoundError,
+        DerivaMLOfflineError,
+        DerivaMLReadOnlyError,
+        DerivaMLRidsNotFound,
+        DerivaMLSchemaError,
+        DerivaMLServerError,
+        DerivaMLStateInconsistency,
+        DerivaMLTableNotFound,
+        DerivaMLTableTypeError,
+        DerivaMLUploadError,
+        DerivaMLValidationError,
+        DerivaMLWorkflowError,
+        InvalidTransitionError,
+    )
+    from deriva_ml.execution.configuration import ExecutionConfiguration
+    from deriva_ml.execution.execution import Execution
+    from deriva_ml.execution.report import (
+        UploadProgress,
+        UploadReport,
+    )
+    from deriva_ml.execution.states import ExecutionStatus
+    from deriva_ml.feature.feature import Feature
+    from deriva_ml.feature.record import FeatureRecord
+    from deriva_ml.lineage.models import LineageResult
+    from deriva_ml.ml import DerivaML
+    from deriva_ml.rid import RID
+    from deriva_ml.workflow.workflow import Workflow
 
 _PLACES = {
-    "deriva_ml.ml": ("DerivaML",),
-    "deriva_ml.errors": (
-        "DerivaMLAmbiguousAssociationException",
-        "DerivaMLAuthenticationError",
-        "DerivaMLBusyError",
-        "DerivaMLCatalogError",
-        "DerivaMLConfigurationError",
-        "DerivaMLConflictError",
-        "DerivaMLCycleError",
-        "DerivaMLDataError",
-        "DerivaMLDatasetNotFound",
-        "DerivaMLDirtyWorkflowError",
-        "DerivaMLException",
-        "DerivaMLExecutionError",
-        "DerivaMLFeatureNotFound",
-        "DerivaMLIntegrityError",
-        "DerivaMLInvalidTerm",
-        "DerivaMLMaterializeLimitExceeded",
-        "DerivaMLNoAssociationException",
-        "DerivaMLNotFoundError",
-        "DerivaMLOfflineError",
-        "DerivaMLReadOnlyError",
-        "DerivaMLRidsNotFound",
-        "DerivaMLSchemaError",
-        "DerivaMLServerError",
-        "DerivaMLStateInconsistency",
-        "DerivaMLTableNotFound",
-        "DerivaMLTableTypeError",
-        "DerivaMLUploadError",
-        "DerivaMLValidationError",
-        "DerivaMLWorkflowError",
-        "InvalidTransitionError",
-    ),
-    "deriva_ml.enums": (
-        "BuiltinTypes",
-        "ConnectionMode",
-        "ExecAssetType",
-        "ExecMetadataType",
-        "MLAsset",
-        "MLTable",
-        "MLVocab",
-        "UploadState",
-    ),
-    "deriva_ml.definitions": (
-        "ColumnDefinition",
-        "DerivaAssetColumns",
-        "DerivaSystemColumns",
-        "ForeignKeyDefinition",
-        "KeyDefinition",
-        "TableDefinition",
-    ),
-    "deriva_ml.rid": ("RID",),
-    "deriva_ml.asset.asset": ("Asset",),
-    "deriva_ml.asset.path": ("AssetFilePath",),
-    "deriva_ml.feature.record": ("FeatureRecord",),
-    "deriva_ml.execution.configuration": ("AssetSpec", "ExecutionConfiguration"),
-    "deriva_ml.execution.execution": ("Execution",),
-    "deriva_ml.execution.report": ("UploadCallback", "UploadProgress", "UploadReport"),
-    "deriva_ml.workflow.workflow": ("Workflow",),
-    "deriva_ml.dataset.dataset": ("Dataset",),
-    "deriva_ml.dataset.spec": ("DatasetSpec",),
+    "deriva_ml.asset.asset": "Asset",
+    "deriva_ml.asset.path": "AssetFilePath",
+    "deriva_ml.asset.spec": "AssetSpec LocalFile",
+    "deriva_ml.dataset.bag": "DatasetBag",
+    "deriva_ml.dataset.dataset": "Dataset",
+    "deriva_ml.dataset.spec": "DatasetSpec",
+    "deriva_ml.dataset.versions": "DatasetVersion VersionPart",
+    "deriva_ml.definitions": """
+        ColumnDefinition DerivaAssetColumns DerivaSystemColumns
+        ForeignKeyDefinition KeyDefinition TableDefinition
+    """,
+    "deriva_ml.enums": """
+        BuiltinTypes ExecAssetType ExecMetadataType
+        MLAsset MLTable MLVocab
+        UploadState
+    """,
+    "deriva_ml.errors": """
+        DerivaMLAmbiguousAssociationException DerivaMLAuthenticationError DerivaMLBusyError
+        DerivaMLCatalogError DerivaMLConfigurationError DerivaMLConflictError
+        DerivaMLCycleError DerivaMLDataError DerivaMLDatasetNotFound
+        DerivaMLDirtyWorkflowError DerivaMLException DerivaMLExecutionError
+        DerivaMLFeatureNotFound DerivaMLIntegrityError DerivaMLInvalidTerm
+        DerivaMLMaterializeLimitExceeded DerivaMLNoAssociationException DerivaMLNotFoundError
+        DerivaMLOfflineError DerivaMLReadOnlyError DerivaMLRidsNotFound
+        DerivaMLSchemaError DerivaMLServerError DerivaMLStateInconsistency
+        DerivaMLTableNotFound DerivaMLTableTypeError DerivaMLUploadError
+        DerivaMLValidationError DerivaMLWorkflowError InvalidTransitionError
+    """,
+    "deriva_ml.execution.configuration": "ExecutionConfiguration",
+    "deriva_ml.execution.execution": "Execution",
+    "deriva_ml.execution.report": "UploadProgress UploadReport",
+    "deriva_ml.execution.states": "ExecutionStatus",
+    "deriva_ml.feature.feature": "Feature",
+    "deriva_ml.feature.record": "FeatureRecord",
+    "deriva_ml.lineage.models": "LineageResult",
+    "deriva_ml.ml": "DerivaML",
+    "deriva_ml.rid": "RID",
+    "deriva_ml.workflow.workflow": "Workflow",
 }
-_PLACE_OF = {name: module for module, names in _PLACES.items() for name in names}
+_PLACE_OF = {name: module for module, names in _PLACES.items() for name in names.split()}
 
-__all__ = ["__version__", *sorted(_PLACE_OF)]  # names, all of them texts
+__all__ = [
+    "Asset",
+    "AssetFilePath",
+    "AssetSpec",
+    "BuiltinTypes",
+    "ColumnDefinition",
+    "Dataset",
+    "DatasetBag",
+    "DatasetSpec",
+    "DatasetVersion",
+    "DerivaAssetColumns",
+    "DerivaML",
+    "DerivaMLAmbiguousAssociationException",
+    "DerivaMLAuthenticationError",
+    "DerivaMLBusyError",
+    "DerivaMLCatalogError",
+    "DerivaMLConfigurationError",
+    "DerivaMLConflictError",
+    "DerivaMLCycleError",
+    "DerivaMLDataError",
+    "DerivaMLDatasetNotFound",
+    "DerivaMLDirtyWorkflowError",
+    "DerivaMLException",
+    "DerivaMLExecutionError",
+    "DerivaMLFeatureNotFound",
+    "DerivaMLIntegrityError",
+    "DerivaMLInvalidTerm",
+    "DerivaMLMaterializeLimitExceeded",
+    "DerivaMLNoAssociationException",
+    "DerivaMLNotFoundError",
+    "DerivaMLOfflineError",
+    "DerivaMLReadOnlyError",
+    "DerivaMLRidsNotFound",
+    "DerivaMLSchemaError",
+    "DerivaMLServerError",
+    "DerivaMLStateInconsistency",
+    "DerivaMLTableNotFound",
+    "DerivaMLTableTypeError",
+    "DerivaMLUploadError",
+    "DerivaMLValidationError",
+    "DerivaMLWorkflowError",
+    "DerivaSystemColumns",
+    "ExecAssetType",
+    "ExecMetadataType",
+    "Execution",
+    "ExecutionConfiguration",
+    "ExecutionStatus",
+    "Feature",
+    "FeatureRecord",
+    "ForeignKeyDefinition",
+    "InvalidTransitionError",
+    "KeyDefinition",
+    "LineageResult",
+    "LocalFile",
+    "MLAsset",
+    "MLTable",
+    "MLVocab",
+    "RID",
+    "TableDefinition",
+    "UploadProgress",
+    "UploadReport",
+    "UploadState",
+    "VersionPart",
+    "Workflow",
+    "__version__",
+]
 
 if sys.platform == "win32":
     raise ImportError("deriva-ml needs the locks and links of Linux or macOS; on Windows, run it in WSL2.")

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,17 @@ def test_the_next_use_finds_it_as_it_was(embedded_ml: DerivaML) -> None:
     again = DerivaML()
     assert again.session.model().find_table("Subject")
     assert again.session.latest_snapshot() == before
+
+
+def test_a_model_that_did_not_change_is_not_read_again(
+    ml: DerivaML, requests_of: Callable[[DerivaML], list[str]]
+) -> None:
+    before = ml.session.model()
+    sent = requests_of(ml)
+    assert ml.session.model() is before and sent == []
+    assert ml.session.refresh() is before and len(sent) == 1
+    ml.create_table(TableDefinition("New"))
+    assert ml.session.model() is not before
 
 
 def test_working_dir_places_it(home: Path, tmp_path: Path) -> None:
@@ -131,21 +142,19 @@ def test_64_processes_may_start_on_a_home_that_does_not_exist(home: Path) -> Non
     assert count(ml.session, TableName("deriva-ml", "Execution")) == 1
 
 
-def test_a_forked_child_and_threads_use_the_same_session(embedded_ml: DerivaML) -> None:
+def test_a_forked_child_and_threads_use_the_same_session(ml: DerivaML) -> None:
     table = TableName("deriva-ml", "Workflow")
     child = os.fork()
     if child == 0:
-        insert(embedded_ml.session, table, [{"Name": "child"}])
+        insert(ml.session, table, [{"Name": "child"}])
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    threads = [
-        threading.Thread(target=insert, args=(embedded_ml.session, table, [{"Name": f"thread {n}"}])) for n in range(8)
-    ]
+    threads = [threading.Thread(target=insert, args=(ml.session, table, [{"Name": f"thread {n}"}])) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert count(embedded_ml.session, table) == 10
+    assert count(ml.session, table) == 10
 
 
 # -------------------------------------------------------------------------------------------------------------- bad input
@@ -231,6 +240,9 @@ class Broken(http.server.BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         status = self.statuses.pop(0) if self.statuses else 200
         self.asked.append(f"{self.command} {status}")
+        if not status:  # hang up
+            self.close_connection = True
+            return
         empty: dict[str, Any] = {"tables": {}}
         schemas = {"deriva-ml": empty, "lab": empty}
         body = (
@@ -263,6 +275,21 @@ def test_a_server_that_hiccups_is_asked_again(home: Path, broken: tuple[str, typ
     server.statuses = [status, status]
     assert DerivaML(address, "1", credential={}).default_schema == "lab"
     assert server.asked[:3] == [f"GET {status}", f"GET {status}", "GET 200"]
+
+
+def test_a_read_on_a_line_that_went_dead_is_sent_again_a_write_is_not(
+    home: Path, broken: tuple[str, type[Broken]]
+) -> None:
+    address, server = broken
+    ml = DerivaML(address, "1", credential={})
+    server.statuses = [0]
+    assert ml.session.latest_snapshot() == "2"
+    server.statuses = [0]
+    with pytest.raises(DerivaMLOfflineError, match="does not answer"):
+        ml.session.request("POST", "/entity/lab:T", json=[])
+    server.statuses = [0, 0]
+    with pytest.raises(DerivaMLOfflineError):
+        ml.session.latest_snapshot()
 
 
 @pytest.mark.parametrize(

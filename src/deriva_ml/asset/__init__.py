@@ -9,9 +9,11 @@ _PLACES = {
     "Asset": "deriva_ml.asset.asset",
     "AssetFilePath": "deriva_ml.asset.path",
     "AssetRecord": "deriva_ml.asset.asset",
+    "AssetSpec": "deriva_ml.asset.spec",
+    "LocalFile": "deriva_ml.asset.spec",
 }
 
-__all__ = ["Asset", "AssetFilePath", "AssetRecord"]
+__all__ = sorted(_PLACES)
 
 
 def __getattr__(name: str) -> Any:

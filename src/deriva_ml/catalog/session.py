@@ -12,11 +12,17 @@ from deriva_ml.catalog.answers import may_repeat, refusal
 from deriva_ml.catalog.model import CatalogModel
 from deriva_ml.catalog.port import Port, Request, Response
 from deriva_ml.clock import pause
-from deriva_ml.errors import DerivaMLCatalogError, DerivaMLConfigurationError, DerivaMLReadOnlyError
+from deriva_ml.errors import (
+    DerivaMLCatalogError,
+    DerivaMLConfigurationError,
+    DerivaMLOfflineError,
+    DerivaMLReadOnlyError,
+)
 from deriva_ml.names import ML_SCHEMA
 
 PAUSES = (0.1, 0.5, 2.0)
 """Seconds before each repetition of a request that a busy server refused."""
+READS = frozenset({"GET", "HEAD"})
 JSON = {"content-type": "application/json", "accept": "application/json"}
 
 
@@ -99,7 +105,7 @@ class Catalog:
             DerivaMLCatalogError: any other refusal.
             DerivaMLReadOnlyError: this is a snapshot, and the request would change it.
         """
-        if self.snapshot and method not in {"GET", "HEAD"}:
+        if self.snapshot and method not in READS:
             raise DerivaMLReadOnlyError(
                 f"Catalog {self.catalog_id} at snapshot {self.snapshot} cannot be changed: use the live catalog."
             )
@@ -129,7 +135,12 @@ class Catalog:
         return self._answered(request, lambda again: self.port.fetch(again, target))
 
     def _answered(self, request: Request, send: Callable[[Request], Response]) -> Response:
-        response = send(request)
+        try:
+            response = send(request)
+        except DerivaMLOfflineError:
+            if request.method not in READS:
+                raise
+            response = send(request)  # a connection that was idle for long may be closed without a word
         for seconds in self.pauses:
             if response.status < 400 or not may_repeat(request.method, response.status):
                 break

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator
 
@@ -24,6 +24,10 @@ class DatasetSpec(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, validate_assignment=True)
+
+    if TYPE_CHECKING:  # the validators below take more than the fields hold
+
+        def __init__(self, *, rid: str, version: Any = None, **options: Any) -> None: ...
 
     rid: RID
     version: DatasetVersion | None = None

@@ -10,7 +10,7 @@ _PLACES = {
     "FeatureRecord": "deriva_ml.feature.record",
 }
 
-__all__ = ["Feature", "FeatureRecord"]
+__all__ = sorted(_PLACES)
 
 
 def __getattr__(name: str) -> Any:

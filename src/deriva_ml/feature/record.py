@@ -41,6 +41,12 @@ class FeatureRecord(BaseModel):
 
     feature: ClassVar[Feature]
 
+    if TYPE_CHECKING:  # the fields of a record are known when its class is made, not when code is checked
+
+        def __init__(self, **values: Any) -> None: ...
+
+        def __getattr__(self, name: str) -> Any: ...
+
     Execution: str | None = None
     Feature_Name: str = ""
     RCT: str | None = None
