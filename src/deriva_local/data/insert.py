@@ -165,7 +165,7 @@ def _write(
 def _stored(session: WriteSession, table: Table, rids: list[str]) -> list[str]:
     """Return those of the RIDs, each once, whose rows were born in this transaction."""
     sql = (
-        f"SELECT T.RID FROM json_each(?) AS J JOIN {quoted(table.physical)} AS T ON T.died = {FOREVER} "
+        f"SELECT T.RID FROM json_each(?) AS J CROSS JOIN {quoted(table.physical)} AS T ON T.died = {FOREVER} "
         "AND T.RID = J.value WHERE T.born = ? ORDER BY J.key"
     )
     found = session.connection.execute(sql, (as_list([(rid,) for rid in rids], 1), session.now))
