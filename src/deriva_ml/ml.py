@@ -77,10 +77,8 @@ class DerivaML:
 
     Raises:
         DerivaMLConfigurationError: no such catalog, or a folder that cannot hold one (a network file system).
-        DerivaMLReadOnlyError: the folder cannot be written.
-        DerivaMLOfflineError: the server does not answer.
-        DerivaMLAuthenticationError: the server does not know the user.
         DerivaMLSchemaError: the catalog has no deriva-ml schema.
+        DerivaMLOfflineError, DerivaMLAuthenticationError, DerivaMLReadOnlyError: the server or the folder refuses.
 
     Example::
 
