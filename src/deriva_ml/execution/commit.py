@@ -52,10 +52,12 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
         _end_run(run)
         if run.registered.status is S.Uploaded and not run.staged.has_pending():
             return UploadReport(execution_rids=[run.rid])
-        check(run)
+        notes = check(run)
         if run.registered.status is not S.Pending_Upload:
             run.happen(Event.COMMIT)
-        return _upload(run, clean, progress)
+        report = _upload(run, notes, clean, progress)
+        report.notes += notes
+        return report
 
 
 def _end_run(run: Run) -> None:
@@ -75,12 +77,12 @@ def _end_run(run: Run) -> None:
     run.happen(Event.RECOVER, likely_cause(run.registered.owner))
 
 
-def _upload(run: Run, clean: bool, progress: UploadCallback | None) -> UploadReport:
+def _upload(run: Run, notes: Sequence[str], clean: bool, progress: UploadCallback | None) -> UploadReport:
     began = monotonic()
     newest = run.staged.newest_feature()  # read before the files are sealed: what a value refers to is sealed as well
     try:
         seal(run, progress)
-        return _send(run, newest, began, clean, progress)
+        return _send(run, notes, newest, began, clean, progress)
     except (DerivaMLException, OSError, apsw.Error) as error:
         _failed(run, error)
         if isinstance(error, DerivaMLUploadError):
@@ -98,7 +100,9 @@ def _failed(run: Run, error: BaseException) -> None:
         error.add_note(f"The failure could not be recorded either: {second}")
 
 
-def _send(run: Run, newest: int, began: float, clean: bool, progress: UploadCallback | None) -> UploadReport:
+def _send(
+    run: Run, notes: Sequence[str], newest: int, began: float, clean: bool, progress: UploadCallback | None
+) -> UploadReport:
     entries = _identified(run, run.staged.entries(EntryState.SEALED))
     if entries or run.staged.feature_tables(newest):
         run.staging.write_manifest()
@@ -116,7 +120,7 @@ def _send(run: Run, newest: int, began: float, clean: bool, progress: UploadCall
     verify(run, loaded, features, newest)
     _record_unknown_input(run)
     done = [entry for group in loaded for entry in group.entries]
-    _finish(run, done, newest, monotonic() - began)
+    _finish(run, done, notes, newest, monotonic() - began)
     _tell(report, done, features)
     _tidy(run, done, report, clean)
     return report
@@ -164,13 +168,14 @@ def _record_unknown_input(run: Run) -> None:
     insert(run.session, links.name, [row], skip_conflicts=True)
 
 
-def _finish(run: Run, done: Sequence[Entry], newest: int, seconds: float) -> None:
+def _finish(run: Run, done: Sequence[Entry], notes: Sequence[str], newest: int, seconds: float) -> None:
     """Mark what is in the catalog, and the state, in one transaction; the store comes last."""
 
     def mark(connection: apsw.Connection) -> None:
         run.staged.mark_committed(connection, done, newest)
 
-    run.complete(run.store.unhappy_end(run.rid), seconds, mark)
+    end = run.store.unhappy_end(run.rid)
+    run.complete("; ".join([*([end] if end else []), *notes]) or None, seconds, mark)
     if run.staged.has_pending():
         log.info("Execution %s staged more while it was committed; the next commit takes it.", run.rid)
 

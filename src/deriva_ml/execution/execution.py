@@ -366,6 +366,14 @@ class Execution:
             asset_name, file_name, asset_types, values, description, copy=copy_file, rename=rename_file
         )
 
+    def discard_asset(self, path: str | os.PathLike[str]) -> None:
+        """Take back the registration of a file that is not committed yet; the user's own file stays where it is.
+
+        Raises:
+            DerivaMLValidationError: the path is not registered, or its asset is in the catalog already.
+        """
+        self._outputs.discard(path)
+
     def metrics_file(self, filename: str = "metrics.jsonl") -> AssetFilePath:
         """Return the path of a metrics file of this run, the same for the same name; append to it as you like.
 

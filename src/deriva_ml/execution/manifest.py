@@ -34,6 +34,8 @@ class EntryState(StrEnum):
     PENDING = "pending"
     SEALED = "sealed"
     UPLOADED = "uploaded"
+    DROPPED = "dropped"
+    """Given up: by its user, or because the run ended before it was written."""
 
 
 @dataclass(frozen=True, slots=True)

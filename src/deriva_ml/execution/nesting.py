@@ -7,7 +7,7 @@ from typing import Any
 from deriva_ml.catalog.rows import insert, select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.dataset.dataset import Dataset
-from deriva_ml.errors import DerivaMLCycleError, DerivaMLValidationError
+from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.names import TableName
 from deriva_ml.rid import check_rid
 
@@ -28,10 +28,10 @@ def nest(session: Catalog, parent: str, child: str, sequence: int | None = None)
     """Record that ``parent`` ran ``child``; recording it again changes nothing.
 
     Raises:
-        DerivaMLCycleError: the child ran the parent.
+        DerivaMLValidationError: the child contains the parent.
     """
     if parent == child or parent in children(session, child, recurse=True):
-        raise DerivaMLCycleError([parent, child, parent])
+        raise DerivaMLValidationError(f"Execution {child} contains {parent}, so it cannot be nested in it.")
     row = {"Execution": parent, "Nested_Execution": child, "Sequence": sequence}
     insert(session, TableName(session.ml_schema, "Execution_Execution"), [row], skip_conflicts=True)
 

@@ -49,8 +49,8 @@ class Outputs:
         source = Path(name)
         if renewed is not None:
             entry = staging.change(renewed.key, wish)
-        elif source.exists():
-            if not source.is_absolute() and not copy and staging.existed_before_the_run(source):
+        elif os.path.exists(name):  # noqa: PTH110 - a name that no disk takes does not exist
+            if source.is_file() and not (source.is_absolute() or copy) and staging.existed_before_the_run(source):
                 _warn_of_leftover(name, source.absolute())
             entry = staging.existing(table, source, rename or source.name, wish, copy=copy)
         elif copy or rename is not None:
@@ -58,6 +58,17 @@ class Outputs:
         else:
             entry = staging.new(table, name, wish)
         return self.path_of(entry)
+
+    def discard(self, path: str | os.PathLike[str]) -> None:
+        """Give up a registered asset that is not in the catalog yet; the user's own file stays."""
+        entry = self._run.staging.find(path)
+        if entry is None or entry.state is EntryState.UPLOADED:
+            raise DerivaMLValidationError(
+                f"{os.fspath(path)} is not staged in execution {self._run.rid}, or is in the catalog already."
+            )
+        self._run.staged.drop([entry])
+        (self._run.folder / entry.staged).unlink(missing_ok=True)
+        self._run.staging.write_manifest()
 
     def metrics_file(self, name: str) -> AssetFilePath:
         """Register a metrics file of the run's own, whatever the working directory holds."""

@@ -28,17 +28,37 @@ TOGETHER = 200
 Progress = Callable[[UploadProgress], None]
 
 
-def check(run: Run) -> None:
+def check(run: Run) -> list[str]:
     """Refuse a commit that cannot succeed: missing files, reused paths, metadata that is absent or unknown.
+
+    After a run that did not end well, files that it registered and never wrote are given up; the notes returned say which.
 
     Raises:
         DerivaMLUploadError: every problem is named; nothing was sent and no state has changed.
     """
+    notes = _give_up_unwritten(run) if run.store.unhappy_end(run.rid) else []
     pending = run.staged.entries(EntryState.PENDING, EntryState.SEALED)
     problems = [problem for entry in pending for problem in _problems(run, entry)]
     problems += _missing_metadata(run.session, pending)
     if problems:
         raise DerivaMLUploadError(f"Execution {run.rid} cannot be committed; nothing was sent:\n{listed(problems)}")
+    return notes
+
+
+def _give_up_unwritten(run: Run) -> list[str]:
+    unwritten = [
+        entry
+        for entry in run.staged.entries(EntryState.PENDING)
+        if entry.mode is Mode.NEW and not (run.folder / entry.staged).exists()
+    ]
+    if not unwritten:
+        return []
+    values = run.staged.drop(unwritten)
+    names = ", ".join(entry.label for entry in unwritten)
+    return [
+        f"registered and never written: {names}"
+        + (f"; {values} feature values name them and are left out" if values else "")
+    ]
 
 
 def _problems(run: Run, entry: Entry) -> Iterable[str]:
@@ -58,7 +78,9 @@ def _problems(run: Run, entry: Entry) -> Iterable[str]:
 def _missing(entry: Entry, path: Path) -> str:
     if entry.mode is Mode.LINK:
         return f"{entry.label}: the registered file {entry.source} is not there any more"
-    return f"{entry.label}: it was registered, and no file was written to {path}"
+    return (
+        f"{entry.label}: it was registered, and no file was written to {path} (write it, or `exe.discard_asset(path)`)"
+    )
 
 
 def _has_namesake(run: Run, entry: Entry) -> bool:

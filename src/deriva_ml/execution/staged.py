@@ -191,7 +191,7 @@ class Staged:
 
     def feature_counts(self, table: tuple[str, str], up_to: int) -> int:
         """Return how many values of one feature table were staged up to an id, committed ones included."""
-        sql = "SELECT count(*) FROM features WHERE execution = ? AND schema = ? AND feature_table = ? AND id <= ?"
+        sql = "SELECT count(*) FROM features WHERE execution = ? AND schema = ? AND feature_table = ? AND id <= ? AND state != 'dropped'"
         return self._number(sql, self.rid, *table, up_to)
 
     # ------------------------------------------------------------------------------------------ parameters and metrics
@@ -270,8 +270,21 @@ class Staged:
             [(moment, moment, entry.id) for entry in entries],
         )
         connection.execute(
-            "UPDATE features SET state = 'uploaded' WHERE execution = ? AND id <= ?", (self.rid, features_up_to)
+            "UPDATE features SET state = 'uploaded' WHERE execution = ? AND id <= ? AND state = 'pending'",
+            (self.rid, features_up_to),
         )
+
+    def drop(self, entries: Iterable[Entry]) -> int:
+        """Give up assets that have no file, and the feature values that name them; return how many values those are."""
+        gone = {entry.id for entry in entries}
+        with self.writing() as connection:
+            connection.executemany("UPDATE entries SET state = 'dropped' WHERE id = ?", [(number,) for number in gone])
+            sql = "SELECT id, assets FROM features WHERE execution = ? AND state = 'pending' AND assets != '{}'"
+            named = [
+                row for row, assets in connection.execute(sql, (self.rid,)) if gone & set(json.loads(assets).values())
+            ]
+            connection.executemany("UPDATE features SET state = 'dropped' WHERE id = ?", [(row,) for row in named])
+        return len(named)
 
     def newest_feature(self) -> int:
         """Return the id of the feature value staged last; 0 when there is none."""
@@ -282,7 +295,7 @@ class Staged:
         sql = " UNION ALL ".join(
             f"SELECT 1 FROM {table} WHERE execution = ?1 AND {condition}"
             for table, condition in (
-                ("entries", "state != 'uploaded'"),
+                ("entries", "state IN ('pending', 'sealed')"),
                 ("features", "state = 'pending'"),
                 ("parameters", "entry IS NULL"),
                 ("metrics", "entry IS NULL"),
