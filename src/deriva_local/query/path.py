@@ -106,6 +106,17 @@ class PathBinder:
         table = find_table(self.model, ast.TableRef(parts[-2], parts[0] if len(parts) == 3 else None))
         return table, _column_of(table, parts[-1])
 
+    def _ends(self, names: Iterable[ast.ColumnRef]) -> list[Ref | tuple[Table, Column]]:
+        """Return the columns of one side of a join; a bare name behind ``table:column`` means that table's column."""
+        ends: list[Ref | tuple[Table, Column]] = []
+        for name in names:
+            last = ends[-1] if ends else None
+            if isinstance(last, tuple) and len(name.parts) == 1:
+                ends.append((last[0], _column_of(last[0], name.parts[0])))
+            else:
+                ends.append(self._resolve(name))
+        return ends
+
     # ------------------------------------------------------------------------------------------------------ steps
 
     def _step(self, step: ast.Step) -> None:
@@ -142,7 +153,7 @@ class PathBinder:
         return self._add(table, step.alias, links)
 
     def _link_step(self, step: ast.LinkStep) -> None:
-        found = [self._resolve(name) for name in step.columns]
+        found = self._ends(step.columns)
         left = [end for end in found if isinstance(end, Ref)]
         right = [end for end in found if not isinstance(end, Ref)]
         if left and right:
@@ -194,7 +205,7 @@ class PathBinder:
         if len(step.left) != len(step.right):
             raise bad_request("Both sides of a join must name the same number of columns.")
         left = [self.column(name) for name in step.left]
-        right = [self._resolve(name) for name in step.right]
+        right = self._ends(step.right)
         far = [end for end in right if not isinstance(end, Ref)]
         if len(far) < len(right):
             raise conflict("The right side of a join must name a table's columns as table:column, not by an alias.")
