@@ -6,6 +6,7 @@ Floor 1, pure.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import inf
 
 from deriva_local.model.elements import Model, Type
 from deriva_local.query.filters import literal
@@ -164,8 +165,8 @@ def _binned(binder: PathBinder, item: ast.BinItem) -> Output:
     if not (item.nbins.isascii() and item.nbins.isdigit() and 0 < int(item.nbins) < 2**31):
         raise bad_request(f"bin() needs a positive number of bins, not '{item.nbins}'.")
     low, high = (_bound(storage, text) for text in (item.low, item.high))
-    if low == high or "NaN" in (low, high):
-        raise bad_request("bin() needs two different bounds.")
+    if low == high or not {low, high}.isdisjoint(("NaN", inf, -inf)):
+        raise bad_request("bin() needs two different, finite bounds.")
     return Output(item.out, TYPES["jsonb"], Binned(ref, int(item.nbins), low, high))
 
 
