@@ -168,7 +168,7 @@ REFUSALS = [
     (400, "/aggregate/Animal/cnt(*)"), (400, "/aggregate/Animal/Name"), (409, "/aggregate/Animal/x:=avg(Name)"),
     (409, "/aggregate/Animal/x:=min(Tame)"), (409, "/aggregate/Animal/x:=max(Facts)"), (400, "/aggregate/Animal/x:=min(*)"),
     (400, "/attributegroup/Animal/Name;bin(Weight;2;0;1)"), (409, "/attributegroup/Animal/b:=bin(Name;2;a;b);n:=cnt(*)"),
-    (400, "/attributegroup/Animal/b:=bin(Weight;0;0;1)"), (400, "/attributegroup/Animal/b:=bin(Weight;2;1;1)"), (400, "/attributegroup/Animal/n:=cnt(*)"),
+    (400, "/attributegroup/Animal/b:=bin(Weight;0;0;1)"), (400, "/attributegroup/Animal/b:=bin(Weight;2;1;1)"), (400, "/attributegroup/Animal/b:=bin(Weight;2;0;Infinity)"), (400, "/attributegroup/Animal/n:=cnt(*)"),
     (400, "/entity/Animal?limit=many"), (400, "/entity/Animal?limit=-1"), (400, "/entity/Animal?accept=pdf"), (400, "/entity/Animal?download="),
     (400, "/entity"), (400, "/attribute/Animal"),
 ]  # fmt: skip
