@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from deriva_ml import ColumnDefinition, DerivaML, TableDefinition
+from deriva_ml import ColumnDefinition, DerivaML, TableDefinition, tables
 from deriva_ml.catalog import objects
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.rows import insert
@@ -104,12 +104,13 @@ def traffic(ml: DerivaML, monkeypatch: pytest.MonkeyPatch) -> Traffic:
 def lab(ml: DerivaML, tmp_path: Path) -> Lab:
     folder = tmp_path / "sources"
     folder.mkdir()
-    ml.create_table(TableDefinition(name="Subject", column_defs=[ColumnDefinition(name="Name", type="text")]))
-    ml.create_vocabulary("Grade", comment="how bad it is")
+    columns = [ColumnDefinition(name="Name", type="text")]
+    tables.create_table(ml.session, TableDefinition(name="Subject", column_defs=columns))
+    tables.create_vocabulary(ml.session, "Grade", "how bad it is", None, "lab")
     for term in ("Mild", "Severe"):
         ml.add_term("Grade", term, term)
-    ml.create_asset("Image", referenced_tables=["Subject"])
-    ml.create_asset("Model")
+    tables.create_asset(ml.session, "Image", referenced_tables=["Subject"])
+    tables.create_asset(ml.session, "Model")
     ml.create_feature("Image", "Severity", terms=["Grade"])
     ml.add_dataset_element_type("Image")
     ml.add_dataset_element_type("Subject")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.catalog.rows import Row, insert, select, update
+from deriva_ml.catalog.rows import Row, delete, insert, select, update
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.dataset import history, members
 from deriva_ml.dataset.bag import DatasetBag
@@ -101,6 +101,23 @@ class Dataset:
             history.mark_dev(self.session, self.dataset_rid, f"types: {', '.join(terms)}", self.execution_rid)
 
     add_dataset_type = add_dataset_types
+
+    def remove_dataset_type(self, dataset_type: str) -> None:
+        """Take a term of the vocabulary Dataset_Type away; a change of the dataset if it applied.
+
+        Raises:
+            DerivaMLInvalidTerm: the vocabulary has no such term.
+        """
+        (term,) = check_types(self.session, [dataset_type])
+        self._writes()
+        removed = delete(self.session, _types_table(self.session), {"Dataset": self.dataset_rid, "Dataset_Type": term})
+        self._changed(removed, f"no longer {term}", None)
+
+    def list_executions(self) -> list[str]:
+        """Return the RIDs of the executions that used the dataset as input, oldest first."""
+        table = TableName(self.session.ml_schema, "Dataset_Execution")
+        rows = select(self.session, table, {"Dataset": self.dataset_rid}, sort=["RCT", "RID"])
+        return [row["Execution"] for row in rows]
 
     # ------------------------------------------------------------------------------------------------------- versions
 

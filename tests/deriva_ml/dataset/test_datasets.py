@@ -154,6 +154,12 @@ def test_types_are_terms_or_their_synonyms(lab: Lab) -> None:
     assert dataset.dataset_types == ["Benchmark"]
     dataset.add_dataset_type("Testing")
     assert dataset.dataset_types == ["Benchmark", "Testing"] and dataset.is_dirty()
+    dataset.remove_dataset_type("Reference")
+    assert dataset.dataset_types == ["Testing"]
+    users = [lab.execution("one"), lab.execution("two")]
+    for user in users:
+        lab.consumes(user, dataset)
+    assert dataset.list_executions() == users
 
 
 def test_an_element_type_is_added_once(lab: Lab) -> None:
