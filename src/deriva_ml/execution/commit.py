@@ -25,7 +25,7 @@ from deriva_ml.execution.load import load_assets, load_features, load_links, loa
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.plan import AssetGroup, bag_model, bag_payloads, bag_tables, groups
 from deriva_ml.execution.report import UploadCallback, UploadReport
-from deriva_ml.execution.run import Run
+from deriva_ml.execution.run import OUT_OF_REACH, Run
 from deriva_ml.execution.seal import check, seal
 from deriva_ml.execution.states import Event, ExecutionStatus
 from deriva_ml.files import write_whole
@@ -53,8 +53,7 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
         if run.registered.status is S.Uploaded and not run.staged.has_pending():
             return UploadReport(execution_rids=[run.rid])
         notes = check(run)
-        if run.registered.status is not S.Pending_Upload:
-            run.happen(Event.COMMIT)
+        _begin(run)
         report = _upload(run, notes, clean, progress)
         report.notes += notes
         return report
@@ -77,6 +76,16 @@ def _end_run(run: Run) -> None:
     run.happen(Event.RECOVER, likely_cause(run.registered.owner))
 
 
+def _begin(run: Run) -> None:
+    if run.registered.status is S.Pending_Upload:  # an earlier commit did not end
+        return
+    try:
+        run.happen(Event.COMMIT)
+    except OUT_OF_REACH as error:
+        _failed(run, error)
+        raise _unfinished(run, error) from error
+
+
 def _upload(run: Run, notes: Sequence[str], clean: bool, progress: UploadCallback | None) -> UploadReport:
     began = monotonic()
     newest = run.staged.newest_feature()  # read before the files are sealed: what a value refers to is sealed as well
@@ -87,10 +96,14 @@ def _upload(run: Run, notes: Sequence[str], clean: bool, progress: UploadCallbac
         _failed(run, error)
         if isinstance(error, DerivaMLUploadError):
             raise
-        raise DerivaMLUploadError(
-            f"The commit of execution {run.rid} did not finish: {error}\nNothing staged is lost: `commit_output_assets()` (or `deriva-ml-upload "
-            f"--execution {run.rid}`) goes on where this stopped."
-        ) from error
+        raise _unfinished(run, error) from error
+
+
+def _unfinished(run: Run, error: BaseException) -> DerivaMLUploadError:
+    return DerivaMLUploadError(
+        f"The commit of execution {run.rid} did not finish: {error}\nNothing staged is lost: `commit_output_assets()` (or "
+        f"`deriva-ml-upload --execution {run.rid}`) goes on where this stopped."
+    )
 
 
 def _failed(run: Run, error: BaseException) -> None:

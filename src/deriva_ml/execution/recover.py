@@ -34,12 +34,13 @@ S = ExecutionStatus
 
 _INTERRUPTED = "creation was interrupted"
 ADOPT = {
-    (S.Running, S.Aborted),
-    (S.Pending_Upload, S.Uploaded),
-    (S.Running, S.Failed),
     (S.Created, S.Aborted),
+    (S.Running, S.Aborted),
+    (S.Running, S.Failed),
     (S.Stopped, S.Aborted),
     (S.Failed, S.Aborted),
+    (S.Failed, S.Uploaded),
+    (S.Pending_Upload, S.Uploaded),
 }
 """(store, catalog): somebody drove the execution on in the catalog, and the store follows."""
 

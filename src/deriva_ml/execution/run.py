@@ -31,7 +31,9 @@ from deriva_ml.names import TableName
 
 log = logging.getLogger(__name__)
 
-_OUT_OF_REACH = (DerivaMLOfflineError, DerivaMLServerError, DerivaMLAuthenticationError)
+S = ExecutionStatus
+
+OUT_OF_REACH = (DerivaMLOfflineError, DerivaMLServerError, DerivaMLAuthenticationError)
 _MUST_REACH = {Event.COMMIT}
 """What is nothing without the catalog; a run itself goes on when the catalog is out of reach."""
 _ENDS_RUN = {Event.FINISH, Event.FAIL, Event.RECOVER, Event.ABORT}
@@ -122,15 +124,10 @@ class Run:
         Raises:
             InvalidTransitionError: somebody else has driven the execution elsewhere.
         """
-        done = replace(self.registered, status=ExecutionStatus.Uploaded, detail=detail, upload_duration=seconds)
-        if not self._write_if(ExecutionStatus.Pending_Upload, done):
-            actual = self.catalog_status()
-            if actual not in (ExecutionStatus.Pending_Upload, ExecutionStatus.Uploaded) or not self._write_if(
-                actual, done
-            ):
-                self.store.adopt(self.rid, actual, f"the catalog says {actual}")
-                raise InvalidTransitionError(actual, ExecutionStatus.Uploaded, allowed(actual), self.rid)
-        self._catalog_status = ExecutionStatus.Uploaded
+        done = replace(self.registered, status=S.Uploaded, detail=detail, upload_duration=seconds)
+        if not self._write_if(S.Pending_Upload, done):
+            self._settle(done)
+        self._catalog_status = S.Uploaded
         self.store.change(self.rid, Event.COMMITTED, detail, {**self._known(), "upload_duration": seconds}, also)
 
     def message(self, detail: str | None) -> None:
@@ -144,7 +141,7 @@ class Run:
             return
         try:
             self._push(status)
-        except _OUT_OF_REACH as error:
+        except OUT_OF_REACH as error:
             if event in _MUST_REACH:
                 raise
             log.warning(
@@ -156,9 +153,8 @@ class Run:
 
     def _push(self, status: ExecutionStatus) -> None:
         found = self.registered
-        expected = self._catalog_status or found.catalog_status or ExecutionStatus.Created
-        if not self._write_if(expected, found):
-            self._settle(status, found)
+        if not self._write_if(self._catalog_status or found.catalog_status or S.Created, found):
+            self._settle(found)
         self._catalog_status = status
 
     def _write_if(self, expected: ExecutionStatus, found: Registered) -> bool:
@@ -166,16 +162,14 @@ class Run:
             self.session, self.table, self.rid, {"Status": expected.value}, catalog_values(self.session, found)
         )
 
-    def _settle(self, status: ExecutionStatus, found: Registered) -> None:
+    def _settle(self, found: Registered) -> None:
         """The catalog says something else than expected: it lags behind, or somebody else has driven the execution on."""
+        passed = {ExecutionStatus(step) for row in self.store.history(self.rid) for step in row[1:3]} | {S.Created}
         for _ in range(3):
             actual = self.catalog_status()
-            passed = {ExecutionStatus(step) for row in self.store.history(self.rid) for step in row[1:3]} | {
-                ExecutionStatus.Created
-            }
-            if actual not in passed:
+            if actual not in passed and actual is not found.status and found.status not in allowed(actual):
                 self.store.adopt(self.rid, actual, f"the catalog says {actual}")
-                raise InvalidTransitionError(actual, status, allowed(actual), self.rid)
+                raise InvalidTransitionError(actual, found.status, allowed(actual), self.rid)
             if self._write_if(actual, found):
                 return
         raise DerivaMLStateInconsistency(

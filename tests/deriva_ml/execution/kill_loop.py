@@ -51,7 +51,9 @@ def prepare(home: Path) -> None:
     ml.create_vocabulary("Grade")
     ml.add_term("Grade", "Mild", "hardly visible")
     ml.create_feature("Picture", "Severity", terms=["Grade"], assets=["Mask"])
-    with ml.create_execution(workflow=Workflow(name="prepare", workflow_type="Ingest", url="https://example.org/prepare.py", checksum="p")) as exe:
+    with ml.create_execution(
+        workflow=Workflow(name="prepare", workflow_type="Ingest", url="https://example.org/prepare.py", checksum="p")
+    ) as exe:
         for number in range(FEATURES):
             exe.asset_file_path("Picture", f"target-{number}.txt").write_text(f"target {number}")
     exe.commit_output_assets()
@@ -60,11 +62,19 @@ def prepare(home: Path) -> None:
 def live(home: Path, told: Acknowledged, number: int) -> None:
     """One run from its creation to two commits, acknowledging each thing that returns."""
     ml = DerivaML(working_dir=home)
-    targets = [row["RID"] for row in select(ml.session, TableName("domain", "Picture"), columns=["RID", "Filename"]) if row["Filename"].startswith("target")]
+    targets = [
+        row["RID"]
+        for row in select(ml.session, TableName("domain", "Picture"), columns=["RID", "Filename"])
+        if row["Filename"].startswith("target")
+    ]
     record = ml.feature_record_class("Picture", "Severity")
     source = home / f"source-{number}.txt"
     source.write_text(f"existing {number}")
-    exe = ml.create_execution(workflow=Workflow(name="kill", workflow_type="Training", url="https://example.org/kill.py", checksum="k"), description=f"round {number}", parameters={"round": number})
+    exe = ml.create_execution(
+        workflow=Workflow(name="kill", workflow_type="Training", url="https://example.org/kill.py", checksum="k"),
+        description=f"round {number}",
+        parameters={"round": number},
+    )
     rid = exe.execution_rid
     told("created", rid=rid)
     with exe:
@@ -126,8 +136,13 @@ def _check_run(ml: DerivaML, rid: str, acknowledged: list[dict[str, object]], pr
     if record.status != "Uploaded":
         problems.append(f"{rid}: {record.status} after recovery, having acknowledged {sorted(kinds)}")
     for each in acknowledged:
-        if each["kind"] == "asset" and [asset.md5 for asset in outputs if asset.filename == each["name"]].count(str(each["md5"])) != 1:
-            problems.append(f"{rid}: asset {each['name']} is there {[asset.md5 for asset in outputs if asset.filename == each['name']]}")
+        if (
+            each["kind"] == "asset"
+            and [asset.md5 for asset in outputs if asset.filename == each["name"]].count(str(each["md5"])) != 1
+        ):
+            problems.append(
+                f"{rid}: asset {each['name']} is there {[asset.md5 for asset in outputs if asset.filename == each['name']]}"
+            )
     rows = select(ml.session, TableName("domain", "Execution_Picture_Severity"), {"Execution": rid})
     for each in acknowledged:
         if each["kind"] == "feature" and len([row for row in rows if each["target"] in row.values()]) != 1:
@@ -197,7 +212,17 @@ def main(home: Path, rounds: int, seed: int) -> None:
     verdict = home / "problems.json"
     problems += json.loads(verdict.read_text()) if verdict.exists() else ["the check did not end"]
     text = errors.read_text() if errors.exists() else ""
-    print(json.dumps({"rounds": rounds, "killed": killed, "acknowledged": len(told.read()), "problems": problems, "errors": text[-6000:]}))
+    print(
+        json.dumps(
+            {
+                "rounds": rounds,
+                "killed": killed,
+                "acknowledged": len(told.read()),
+                "problems": problems,
+                "errors": text[-6000:],
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -138,7 +138,10 @@ def test_four_kinds_of_files_describe_a_run_before_it_begins(
     workflow.git_root = tmp_path
     lab.hydra_runtime_output_dir = hydra
     config = ExecutionConfiguration(
-        workflow=workflow, description="described", parameters={"lr": 0.1, "api_key": "secret"}, argv=["train.py", "--token", "abc"]
+        workflow=workflow,
+        description="described",
+        parameters={"lr": 0.1, "api_key": "secret"},
+        argv=["train.py", "--token", "abc"],
     )
     exe = lab.create_execution(config)
 
@@ -167,7 +170,9 @@ def test_four_kinds_of_files_describe_a_run_before_it_begins(
     assert all("swordfish" not in text(name) for name in kinds)
 
 
-def test_settings_and_numbers_of_the_run_are_kept_and_committed_as_files(lab: DerivaML, workflow: Workflow, tmp_path: Path) -> None:
+def test_settings_and_numbers_of_the_run_are_kept_and_committed_as_files(
+    lab: DerivaML, workflow: Workflow, tmp_path: Path
+) -> None:
     with lab.create_execution(workflow=workflow, parameters={"epochs": 3}) as exe:
         exe.log_params({"lr": 0.1, "layers": [64, 32]}, seed=7)
         exe.log_params(lr=0.1)
@@ -210,7 +215,9 @@ def test_a_metrics_file_is_the_runs_own_and_grows(lab: DerivaML, workflow: Workf
     assert [json.loads(line)["epoch"] for line in text.splitlines()] == [0, 1, 2]
 
 
-def test_an_execution_without_declared_inputs_reads_the_unknown_file(lab: DerivaML, workflow: Workflow, rows: Rows) -> None:
+def test_an_execution_without_declared_inputs_reads_the_unknown_file(
+    lab: DerivaML, workflow: Workflow, rows: Rows
+) -> None:
     with lab.create_execution(workflow=workflow) as exe:
         pass
     exe.commit_output_assets()
@@ -307,7 +314,9 @@ def test_two_inputs_of_one_name_do_not_overwrite_each_other(
     assert second.parent.name == other.asset_rid
 
 
-def test_a_local_file_is_an_input_by_name_length_and_checksum(lab: DerivaML, workflow: Workflow, rows: Rows, elsewhere: Path) -> None:
+def test_a_local_file_is_an_input_by_name_length_and_checksum(
+    lab: DerivaML, workflow: Workflow, rows: Rows, elsewhere: Path
+) -> None:
     source = elsewhere / "table.csv"
     source.write_text("a,b\n1,2\n")
     runs = [lab.create_execution(workflow=workflow, assets=[{"path": str(source)}]) for _ in range(2)]
@@ -337,4 +346,8 @@ def test_the_launcher_is_told_which_execution_it_is(
     monkeypatch.setenv("DERIVA_ML_SAVE_EXECUTION_RID", str(tmp_path / "rid.json"))
     exe = lab.create_execution(workflow=workflow)
     told = json.loads((tmp_path / "rid.json").read_text())
-    assert (told["execution_rid"], told["workflow_rid"], told["catalog_id"]) == (exe.rid, exe.workflow_rid, lab.catalog_id)
+    assert (told["execution_rid"], told["workflow_rid"], told["catalog_id"]) == (
+        exe.rid,
+        exe.workflow_rid,
+        lab.catalog_id,
+    )

@@ -28,16 +28,27 @@ def test_entries_come_back_from_their_document(entries: list[Entry]) -> None:
 
 def test_the_document_says_what_people_look_for() -> None:
     assets = json.loads(document("1-EXE", [FULL]))["assets"]["Image/~2/b.png"]
-    wanted = {"asset_table": "Image", "schema": "lab", "status": "uploaded", "rid": "2-DEF", "asset_types": ["Mask", "Derived"]}
+    wanted = {
+        "asset_table": "Image",
+        "schema": "lab",
+        "status": "uploaded",
+        "rid": "2-DEF",
+        "asset_types": ["Mask", "Derived"],
+    }
     assert {name: assets[name] for name in wanted} == wanted
 
 
 def test_a_document_of_an_older_kind_is_read() -> None:
-    older = {"execution_rid": "1-EXE", "assets": {"Image/a.png": {"asset_table": "Image", "schema": "lab", "status": "pending"}}}
+    older = {
+        "execution_rid": "1-EXE",
+        "assets": {"Image/a.png": {"asset_table": "Image", "schema": "lab", "status": "pending"}},
+    }
     assert rebuild(json.dumps(older).encode()) == ("1-EXE", [PLAIN])
 
 
-@pytest.mark.parametrize("text", [b"", b"[]", b'{"assets": {}}', b'{"execution_rid": "1", "assets": {"x": {}}}', b"\xff"])
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b'{"assets": {}}', b'{"execution_rid": "1", "assets": {"x": {}}}', b"\xff"]
+)
 def test_something_else_is_refused(text: bytes) -> None:
     with pytest.raises(DerivaMLIntegrityError, match="asset-manifest"):
         rebuild(text)

@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 
-from deriva_ml import DerivaML, DerivaMLException, DerivaMLInvalidTerm, DerivaMLTableTypeError, DerivaMLValidationError, Workflow
+from deriva_ml import (
+    DerivaML,
+    DerivaMLException,
+    DerivaMLInvalidTerm,
+    DerivaMLTableTypeError,
+    DerivaMLValidationError,
+    Workflow,
+)
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.outputs import LeftoverWarning
 from deriva_ml.names import TableName
@@ -179,12 +186,18 @@ def test_folders_pipes_and_missing_files_are_not_assets(exe: Execution, elsewher
 
 
 def test_types_metadata_and_description_are_kept_and_can_be_changed(exe: Execution) -> None:
-    path = exe.asset_file_path("Image", "a.png", asset_types=["Derived"], metadata={"Subject": "S1"}, Size=3, description="one")
+    path = exe.asset_file_path(
+        "Image", "a.png", asset_types=["Derived"], metadata={"Subject": "S1"}, Size=3, description="one"
+    )
     assert (path.asset_types, path.metadata) == (["Derived"], {"Subject": "S1", "Size": 3})
     path.metadata = {**path.metadata, "Size": 4}
     path.set_asset_types(["Image", "Derived"])
     kept = manifest(exe)["Image/a.png"]
-    assert (kept["metadata"], kept["asset_types"], kept["description"]) == ({"Subject": "S1", "Size": 4}, ["Image", "Derived"], "one")
+    assert (kept["metadata"], kept["asset_types"], kept["description"]) == (
+        {"Subject": "S1", "Size": 4},
+        ["Image", "Derived"],
+        "one",
+    )
     again = exe.asset_file_path("Image", "a.png")
     assert (again.metadata, again.asset_types) == ({"Subject": "S1", "Size": 4}, ["Image", "Derived"])
     path.metadata = {}
@@ -197,8 +210,13 @@ def test_a_record_of_the_asset_table_is_metadata_too(exe: Execution, local_lab: 
     assert path.metadata == {"Subject": "S1"}
 
 
-@pytest.mark.parametrize(("given", "expected"), [(None, ["Image"]), ([], []), ("Derived", ["Derived"]), (["Derived", "Derived"], ["Derived"])])
-def test_the_type_is_the_tables_name_unless_something_else_was_said(exe: Execution, given: Any, expected: list[str]) -> None:
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [(None, ["Image"]), ([], []), ("Derived", ["Derived"]), (["Derived", "Derived"], ["Derived"])],
+)
+def test_the_type_is_the_tables_name_unless_something_else_was_said(
+    exe: Execution, given: Any, expected: list[str]
+) -> None:
     assert exe.asset_file_path("Image", "a.png", asset_types=given).asset_types == expected
 
 
