@@ -143,7 +143,15 @@ def _dataset(session: Catalog, table: TableModel, row: Row) -> Description:
         *(Related(relation="read by", rid=link["Execution"], kind="Execution") for link in users),
         *(Related(relation="nested in", rid=link["Dataset"], kind="Dataset") for link in holders),
     ]
-    return _description("Dataset", table, row, related, ["lineage", "get"], facts, hide={"Version"})
+    return _description(
+        "Dataset",
+        table,
+        row,
+        related,
+        ["lineage", "get"],
+        facts,
+        hide={"Version"} if row["Deleted"] else {"Version", "Deleted"},
+    )
 
 
 def _asset(session: Catalog, table: TableModel, row: Row) -> Description:
@@ -244,11 +252,13 @@ def _lines(found: Description) -> Iterator[str]:
         if value not in (None, "", [], {}):
             yield f"  {name:<{width}}  {_text(value)}"
     for relation in dict.fromkeys(one.relation for one in found.related):
-        group = [one for one in found.related if one.relation == relation]
         yield f"  {relation}:"
-        yield from (f"    {one.kind} {one.rid}  {plain(one.text)}".rstrip() for one in group[:SHOWN])
-        if len(group) > SHOWN:
-            yield f"    … and {len(group) - SHOWN} more (--json lists all)"
+        same = [one for one in found.related if one.relation == relation]
+        for kind in dict.fromkeys(one.kind for one in same):
+            group = [one for one in same if one.kind == kind]
+            yield from (f"    {kind} {one.rid}  {plain(one.text)}".rstrip() for one in group[:SHOWN])
+            if len(group) > SHOWN:
+                yield f"    … and {len(group) - SHOWN} more {kind} (--json lists all)"
     yield from (f"  more: {command}" for command in found.commands)
 
 

@@ -109,7 +109,7 @@ def test_show_says_what_each_kind_of_row_is(lab: Lab, shell: Shell, made: dict[s
 def test_show_in_words(shell: Shell, made: dict[str, Any]) -> None:
     text = shell.run(show, made["ingest"])
     assert text.splitlines()[0] == f"Execution {made['ingest']}  (deriva-ml:Execution)"
-    assert "    … and 2 more (--json lists all)" in text.splitlines()
+    assert "    … and 2 more Image (--json lists all)" in text.splitlines()
     assert f"  more: deriva-ml lineage {made['ingest']}" in text.splitlines()
     assert "  members      12 Image" in shell.run(show, made["dataset"].rid).splitlines()
 
