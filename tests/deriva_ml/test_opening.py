@@ -173,6 +173,8 @@ def test_catalogs_and_schemas_that_are_not_there(embedded_ml: DerivaML, served_m
         DerivaML(served_ml, "nope", credential={})
     with pytest.raises(DerivaMLSchemaError, match="no schema attic"):
         DerivaML(default_schema="attic")
+    with pytest.raises(DerivaMLSchemaError, match="no schema 'ours'"):
+        DerivaML(ml_schema="ours")
     with pytest.raises(DerivaMLConfigurationError, match="which catalog"):
         DerivaML(served_ml)
 

@@ -14,7 +14,7 @@ from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError
 from deriva_ml.files import BLOCK, locked, replacing
-from deriva_ml.schema.install import install, is_installed
+from deriva_ml.schema.install import install, is_complete
 from deriva_ml.settings import store_folder
 
 Body: TypeAlias = bytes | messages.FileSlice | Iterable[bytes]
@@ -54,8 +54,8 @@ def open_or_create(home: Path, catalog_id: str = FIRST_CATALOG) -> tuple[Embedde
 
 def _ready(port: EmbeddedPort) -> bool:
     """Return whether the catalog is there, with all that belongs into it."""
-    known = port.send(Request("GET", f"/ermrest/catalog/{FIRST_CATALOG}")).status == 200
-    return known and is_installed(Catalog(port, FIRST_CATALOG))
+    answer = port.send(Request("GET", f"/ermrest/catalog/{FIRST_CATALOG}"))
+    return answer.status == 200 and is_complete(Catalog.read(answer))
 
 
 def _create(port: EmbeddedPort) -> None:

@@ -33,8 +33,9 @@ def open_catalog(
     """
     port, known = _road(home, hostname, catalog_id, credential)
     catalog = Catalog(port, known, ml_schema=ml_schema, default_schema=default_schema, domain_schemas=domain_schemas)
-    catalog.document()
-    if port.host != EMBEDDED or default_schema is not None or domain_schemas:
+    if port.host != EMBEDDED or known != FIRST_CATALOG:  # which was looked at as it was opened
+        catalog.document()
+    if port.host != EMBEDDED or ml_schema != ML_SCHEMA or default_schema is not None or domain_schemas:
         _check_schemas(catalog, {*(domain_schemas or ()), *([default_schema] if default_schema else [])})
     return catalog
 

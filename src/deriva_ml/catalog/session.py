@@ -47,7 +47,7 @@ class Catalog:
         self.catalog_id = catalog_id
         self.snapshot = snapshot
         self.ml_schema = ml_schema
-        self.pauses = PAUSES
+        self.pauses = () if port.links_files else PAUSES  # an embedded store has waited for others itself
         self._default_schema = default_schema
         self._domain_schemas = tuple(sorted(domain_schemas)) if domain_schemas else None
         self._model: CatalogModel | None = None

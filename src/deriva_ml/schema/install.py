@@ -25,9 +25,9 @@ DOMAIN_SCHEMA = "domain"
 """What the users' schema of a new catalog is called when nobody says otherwise."""
 
 
-def is_installed(catalog: Catalog) -> bool:
-    """Return whether the catalog says that its deriva-ml schema is complete. One request."""
-    return INSTALLED_TAG in (catalog.document().get("annotations") or {})
+def is_complete(document: Mapping[str, Any]) -> bool:
+    """Return whether a catalog, by what it says of itself, has a deriva-ml schema with all that belongs into it."""
+    return INSTALLED_TAG in (document.get("annotations") or {})
 
 
 def install(catalog: Catalog, domain_schema: str = DOMAIN_SCHEMA) -> None:
