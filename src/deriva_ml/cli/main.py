@@ -6,6 +6,7 @@ Verbs are loaded when they are used, so that ``deriva-ml --version`` costs no mo
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import sys
 import traceback
@@ -63,6 +64,7 @@ def run(command: click.Command, name: str) -> None:
     This is a door: the only place of the command line that catches everything. ``DERIVA_ML_DEBUG=1`` shows the
     traceback.
     """
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a retry is no news: the sentence below says how it ended
     try:
         command.main(prog_name=name, standalone_mode=True)
     except Exception as error:  # noqa: BLE001 - the door: whatever it is, the user gets a sentence

@@ -24,6 +24,7 @@ from deriva_ml.execution.store import ExecutionStore, Registered
 from deriva_ml.names import TableName
 from deriva_ml.rid import check_rid
 from deriva_ml.rids import resolve_rid
+from deriva_ml.schema.tables import UNKNOWN_EXECUTION
 
 DATASET_ROLES = ("any", "input", "output")
 
@@ -39,6 +40,8 @@ def find_executions(
 ) -> list[ExecutionRecord]:
     """Return the catalog's executions that fit every condition, newest first with ``sort=True``: a few requests in all.
 
+    The row that stands for unknown provenance is no run, and is not among them.
+
     Raises:
         DerivaMLValidationError: no such state or role.
     """
@@ -51,7 +54,7 @@ def find_executions(
     if dataset is not None:
         where["RID"] = _with_dataset(session, _rid(dataset), dataset_role)
     rows = select(session, TableName(session.ml_schema, "Execution"), where, sort=NEWEST_FIRST if sort else ())
-    return from_rows(session, rows)
+    return from_rows(session, [row for row in rows if row["Description"] != UNKNOWN_EXECUTION["Description"]])
 
 
 def _rid(thing: Any) -> str:

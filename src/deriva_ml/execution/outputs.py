@@ -50,7 +50,7 @@ class Outputs:
         if renewed is not None:
             entry = staging.change(renewed.key, wish)
         elif os.path.exists(name):  # noqa: PTH110 - a name that no disk takes does not exist
-            if source.is_file() and not (source.is_absolute() or copy) and staging.existed_before_the_run(source):
+            if os.sep not in name and source.is_file() and not copy and staging.existed_before_the_run(source):
                 _warn_of_leftover(name, source.absolute())
             entry = staging.existing(table, source, rename or source.name, wish, copy=copy)
         elif copy or rename is not None:
@@ -144,7 +144,7 @@ def _warn_of_leftover(name: str, source: Path) -> None:
     """Say that a file in the working directory is taken as it is, rather than a new one made."""
     warnings.warn(
         f"{name!r} is an existing file ({source}, written before this run began), so it is registered as it is, by a link. For a new "
-        "file choose a name that does not exist here; an absolute path says that the existing one is meant.",
+        "file choose a name that does not exist here; a path with a folder (./name) says that the existing one is meant.",
         LeftoverWarning,
         stacklevel=4,
     )
