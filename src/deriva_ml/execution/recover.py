@@ -69,14 +69,22 @@ def _recover(session: Catalog, store: ExecutionStore, found: Registered) -> bool
         if now.status is not found.status or (not running and now.catalog_status is not None):
             return False
         cause = likely_cause(found.owner)
-        try:
-            Run(session, store, found.rid).happen(*((Event.RECOVER, cause) if running else (Event.ABORT, _INTERRUPTED)))
-        except (DerivaMLStateInconsistency, InvalidTransitionError, DerivaMLCatalogError) as error:
-            log.warning("Execution %s: the catalog could not be told that it %s: %s", found.rid, cause, error)
+        _end(Run(session, store, found.rid), running, cause)
         log.warning("Execution %s: %s. It is %s now.", found.rid, cause, store.require(found.rid).status)
         return True
     finally:
         lock.release()
+
+
+def _end(run: Run, running: bool, cause: str) -> None:
+    try:
+        if running:
+            run.happen(Event.RECOVER, cause)
+        else:
+            run.happen(Event.ABORT, _INTERRUPTED, values={"error": _INTERRUPTED})
+    except (DerivaMLStateInconsistency, InvalidTransitionError, DerivaMLCatalogError) as error:
+        level = logging.WARNING if running else logging.INFO  # an interrupted creation may have no row yet
+        log.log(level, "Execution %s: the catalog could not be told: %s", run.rid, error)
 
 
 def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:

@@ -16,7 +16,7 @@ import apsw
 
 from deriva_ml.clock import iso, now
 from deriva_ml.db import LocalDatabase
-from deriva_ml.errors import DerivaMLStateInconsistency
+from deriva_ml.errors import DerivaMLReadOnlyError, DerivaMLStateInconsistency
 from deriva_ml.execution.states import Event, ExecutionStatus, follow
 
 SCHEMA_STEPS = (
@@ -117,7 +117,7 @@ class ExecutionStore:
 
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace
-        workspace.mkdir(parents=True, exist_ok=True)
+        _make_folder(workspace)
         self.database = LocalDatabase(workspace / "store.sqlite", SCHEMA_STEPS)
 
     def folder(self, rid: str) -> Path:
@@ -245,6 +245,15 @@ class ExecutionStore:
         """Remove the record of an execution with everything staged for it."""
         with self.database.transaction() as connection:
             connection.execute("DELETE FROM executions WHERE rid = ?", (rid,))
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DerivaMLReadOnlyError(
+            f"The workspace {folder} cannot be made: {error.strerror}. Choose another place with DERIVA_ML_HOME."
+        ) from error
 
 
 def _assign(connection: apsw.Connection, rid: str, values: Mapping[str, Any]) -> None:

@@ -1,0 +1,97 @@
+"""Disks that are full or read-only: one clear error each, and nothing lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deriva_ml import DerivaML, DerivaMLReadOnlyError, DerivaMLUploadError, Workflow
+from deriva_ml.execution import ExecutionStatus
+from deriva_ml.execution.execution import Execution
+
+S = ExecutionStatus
+Rows = Callable[..., list[dict[str, Any]]]
+
+
+def staged(lab: DerivaML, workflow: Workflow) -> Execution:
+    with lab.create_execution(workflow=workflow) as exe:
+        exe.asset_file_path("Image", "a.txt").write_text("a" * 100_000)
+        exe.log_metrics({"loss": 1})
+    return exe
+
+
+def test_a_disk_that_is_full_while_sealing_loses_nothing(
+    local_lab: DerivaML, workflow: Workflow, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exe = staged(local_lab, workflow)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("deriva_ml.execution.seal.copy_hashed", full)
+        with pytest.raises(DerivaMLUploadError, match=r"No space left on device(?s:.)*Nothing staged is lost"):
+            exe.commit_output_assets()
+    assert exe.status is S.Failed
+    assert exe.error is not None
+    assert "No space left" in exe.error
+    assert exe.commit_output_assets().total_uploaded == 2
+    assert [row["Length"] for row in rows(local_lab, "Image")] == [100_000]
+    assert local_lab.lookup_execution(exe.rid).status is S.Uploaded
+
+
+def test_a_small_disk_that_is_really_full(local_lab: DerivaML, workflow: Workflow, rows: Rows, tmp_path: Path) -> None:
+    """The sealed folder lies on a file system of 64 KiB."""
+    small = tmp_path / "small"
+    small.mkdir()
+    if os.system(f"mount -t tmpfs -o size=64k tmpfs {small} 2>/dev/null"):
+        exe = staged(local_lab, workflow)
+        assert exe.commit_output_assets().total_uploaded == 2  # nobody may mount here: the other test says the rest
+        return
+    try:
+        exe = staged(local_lab, workflow)
+        (exe.working_dir / "sealed").symlink_to(small)
+        with pytest.raises(DerivaMLUploadError, match="No space left"):
+            exe.commit_output_assets()
+        (exe.working_dir / "sealed").unlink()
+        assert exe.commit_output_assets().total_uploaded == 2
+        assert [row["Length"] for row in rows(local_lab, "Image")] == [100_000]
+    finally:
+        os.system(f"umount {small}")
+
+
+def test_a_workspace_that_cannot_be_written_is_refused_clearly(
+    local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(local_lab.workspace)
+    local_lab.workspace.write_text("a file where the folder should be")
+    with pytest.raises(DerivaMLReadOnlyError, match="cannot be"):
+        local_lab.create_execution(workflow=workflow)
+
+
+def test_a_file_that_grows_while_it_is_read_is_not_sealed(
+    local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exe = staged(local_lab, workflow)
+    from deriva_ml.execution import seal
+
+    real = seal.copy_hashed
+
+    def while_writing(source: Path, target: Path) -> Any:
+        digest = real(source, target)
+        with source.open("a") as file:
+            file.write("more")
+        return digest
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seal, "copy_hashed", while_writing)
+        with pytest.raises(DerivaMLUploadError, match="was written to while it was read"):
+            exe.commit_output_assets()
+    exe.commit_output_assets()
+    assert exe.status is S.Uploaded
