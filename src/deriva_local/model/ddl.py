@@ -13,9 +13,10 @@ from typing import TypeAlias
 from deriva_local.acl.bindings import check_bindings, pruned
 from deriva_local.acl.static import FOREIGN_KEY_ACLS
 from deriva_local.model import edit, find, intake
-from deriva_local.model.elements import SYSTEM_COLUMNS, Column, Document, ForeignKey, Key, Model, Schema, Table, Type
+from deriva_local.model.elements import SYSTEM_COLUMNS, Column, Document, ForeignKey, Key, Model, Schema, Table
 from deriva_local.model.naming import constraint_name, foreign_key_name, identifier, key_name, schema_name
 from deriva_local.wire.errors import bad_request, conflict
+from deriva_local.wire.types import comparable
 
 NewRid: TypeAlias = Callable[[], str]
 """Hands out the RID of a new element."""
@@ -196,19 +197,6 @@ def _check_reference(table: Table, referenced: Table, made: ForeignKey) -> None:
             )
     if any(find.mapping(each) == find.mapping(made) for each in table.foreign_keys):
         raise conflict(f"Table '{table.name}' has this foreign key already.")
-
-
-FAMILIES = (
-    frozenset({"int2", "int4", "int8", "serial2", "serial4", "serial8"}),
-    frozenset({"float4", "float8", "numeric"}),
-)
-"""Types whose values are stored alike, so that equal ones compare equal."""
-
-
-def comparable(one: Type, other: Type) -> bool:
-    """Tell whether values of two types can be equal: the same storage, or numbers of one family."""
-    names = {one.storage.name, other.storage.name}
-    return len(names) == 1 or any(names <= family for family in FAMILIES)
 
 
 # --------------------------------------------------------------------------------------------------------------- drop

@@ -1,17 +1,19 @@
 """Gives the steps of a path their meaning: which tables exist, how they join, which column a name is.
 
-Floor 1, pure: an address and a model in, a :class:`~deriva_local.query.plan.Selection` or a refusal out.
+Floor 1, pure: an address and a view of a model in, a :class:`~deriva_local.query.plan.Selection` or a refusal out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from deriva_local.acl.view import View
 from deriva_local.model.elements import Column, ForeignKey, Model, Table
 from deriva_local.query.filters import bind_filter
-from deriva_local.query.plan import Condition, Instance, Link, Outer, Ref, Selection
+from deriva_local.query.plan import Condition, Instance, Link, Outer, Ref, Selection, Whole
 from deriva_local.url import ast
 from deriva_local.wire.errors import bad_request, conflict
+from deriva_local.wire.types import comparable
 
 
 def find_table(model: Model, name: ast.TableRef) -> Table:
@@ -39,8 +41,9 @@ def find_table(model: Model, name: ast.TableRef) -> Table:
 class PathBinder:
     """Follows a path step by step. After :meth:`follow` it resolves the names of filters and projections."""
 
-    def __init__(self, model: Model) -> None:
-        self.model = model
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.model = view.model
         self.instances: list[Instance] = []
         self.aliases: dict[str, int] = {}
         self.conditions: list[Condition] = []
@@ -50,7 +53,8 @@ class PathBinder:
         """Return the selection that ``path`` names.
 
         Raises:
-            Refusal: 409 for a name that does not exist or a join that is not possible, 400 for a malformed path.
+            Refusal: 409 for a name that does not exist or a join that is not possible, 400 for a malformed path, 401 or
+                403 for what may not be read.
         """
         for step in path.steps:
             self._step(step)
@@ -93,18 +97,31 @@ class PathBinder:
         raise conflict(f"'{':'.join(name.parts)}' names no table alias of the path.")
 
     def columns(self, instance: int) -> tuple[Ref, ...]:
-        """Return all columns of a table instance, in order."""
-        return tuple([Ref(instance, column) for column in self.instances[instance].table.columns])
+        """Return all columns of a table instance that may be read, in order."""
+        return tuple([Ref(instance, column) for column in self.view.selectable(self.instances[instance].table)])
+
+    def whole(self, name: ast.ColumnRef) -> Whole:
+        """Return the whole rows that ``*`` or ``alias:*`` speaks of."""
+        instance = self.instance(name)
+        return Whole(instance, tuple(ref.column for ref in self.columns(instance)))
+
+    def _readable(self, table: Table, name: str) -> Column:
+        column = _column_of(table, name)
+        if not self.view.owner:
+            self.view.require(
+                self.view.on_column(table, column, "select"), f"read column '{name}' of table '{table.name}'"
+            )
+        return column
 
     def _resolve(self, name: ast.ColumnRef) -> Ref | tuple[Table, Column]:
         parts = name.parts
         if len(parts) == 1:
-            return Ref(self.context, _column_of(self.table, parts[0]))
+            return Ref(self.context, self._readable(self.table, parts[0]))
         if len(parts) == 2 and parts[0] in self.aliases:
             place = self.aliases[parts[0]]
-            return Ref(place, _column_of(self.instances[place].table, parts[1]))
+            return Ref(place, self._readable(self.instances[place].table, parts[1]))
         table = find_table(self.model, ast.TableRef(parts[-2], parts[0] if len(parts) == 3 else None))
-        return table, _column_of(table, parts[-1])
+        return table, self._readable(table, parts[-1])
 
     def _ends(self, names: Iterable[ast.ColumnRef]) -> list[Ref | tuple[Table, Column]]:
         """Return the columns of one side of a join; a bare name behind ``table:column`` means that table's column."""
@@ -112,7 +129,7 @@ class PathBinder:
         for name in names:
             last = ends[-1] if ends else None
             if isinstance(last, tuple) and len(name.parts) == 1:
-                ends.append((last[0], _column_of(last[0], name.parts[0])))
+                ends.append((last[0], self._readable(last[0], name.parts[0])))
             else:
                 ends.append(self._resolve(name))
         return ends
@@ -138,7 +155,7 @@ class PathBinder:
             if alias in self.aliases:
                 raise bad_request(f"Table alias '{alias}' occurs twice in the path.")
             self.aliases[alias] = len(self.instances)
-        self.instances.append(Instance(table, alias, outer, tuple(links)))
+        self.instances.append(Instance(table, alias, outer, tuple(links), self.view.screen(table)))
         self.context = len(self.instances) - 1
 
     def _table_step(self, step: ast.TableStep) -> None:
@@ -213,6 +230,10 @@ class PathBinder:
             raise conflict("The right side of a join must name columns of one table.")
         place = len(self.instances)
         link = tuple((near, Ref(place, column)) for near, (_, column) in zip(left, far, strict=True))
+        for ours, theirs in link:
+            if not comparable(ours.column.type, theirs.column.type):
+                types = f"{ours.column.type.name} and {theirs.column.type.name}"
+                raise conflict(f"'{ours.column.name}' and '{theirs.column.name}' cannot be equal: they are {types}.")
         self._add(far[0][0], step.alias, [link], step.outer)
 
     # ------------------------------------------------------------------------------------------------------ links

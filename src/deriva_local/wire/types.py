@@ -26,7 +26,7 @@ from deriva_local.wire.codec import CheckFailed, Codec, SQLiteValue
 from deriva_local.wire.errors import Refusal, bad_request, conflict
 from deriva_local.wire.vectors import array_codec
 
-__all__ = ["TYPES", "CheckFailed", "Codec", "SQLiteValue", "codec", "type_document", "type_from_document"]
+__all__ = ["TYPES", "CheckFailed", "Codec", "SQLiteValue", "codec", "comparable", "type_document", "type_from_document"]
 
 _SCALARS: Mapping[str, Codec] = {
     "boolean": scalars.BOOLEAN,
@@ -69,6 +69,7 @@ _DOMAINS: Mapping[str, str] = {
 _CHECKED: Mapping[str, Codec] = {"color_rgb_hex": scalars.COLOR}
 _ALIASES: Mapping[str, str] = {"bool": "boolean", "character varying": "text"}
 _NO_ARRAY = frozenset({"serial2", "serial4", "serial8"})
+_NUMBERS = frozenset({"int2", "int4", "int8", "serial2", "serial4", "serial8", "float4", "float8", "numeric"})
 _NO_COLUMN = frozenset({"numeric"})
 
 
@@ -101,6 +102,23 @@ _CODECS = _all_codecs()
 def codec(type: Type) -> Codec:
     """Return the codec of a type of :data:`TYPES`."""
     return _CODECS[type]
+
+
+def comparable(first: Type, second: Type) -> bool:
+    """Tell whether values of two types can be equal: a join or a foreign key over others has no meaning.
+
+    Example:
+        >>> comparable(TYPES["int4"], TYPES["float8"]), comparable(TYPES["text"], TYPES["date"])
+        (True, False)
+    """
+    return _family(first) == _family(second) != "json"
+
+
+def _family(type: Type) -> str:
+    storage = type.storage
+    if storage.kind == "array" and storage.base is not None:
+        return _family(storage.base) + "[]"
+    return "number" if storage.name in _NUMBERS else storage.name
 
 
 def type_document(type: Type) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import pytest
 from conformance_kit import SYSTEM, Door, column, foreign_key, key, schema, table
-from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from deriva_local.service.app import Service
@@ -220,6 +221,6 @@ def test_any_story_reads_the_same_in_the_service_and_in_plain_python(fresh: Serv
     run_state_machine_as_test(
         lambda: Catalog(fresh),
         settings=settings(
-            max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )

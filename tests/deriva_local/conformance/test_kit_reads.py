@@ -120,6 +120,8 @@ def test_a_rid_is_found_in_any_spelling(samples: Door) -> None:
         ("/entity/S:Sample/(ID)", 409),
         ("/entity/S:Sample/(Nope)", 409),
         ("/entity/S:Image/(Sample)=(S:Nope:ID)", 409),
+        ("/entity/S:Image/(Sample)=(S:Sample:Name)", 409),
+        ("/entity/S:Sample/(Tags)=(S:Species:ID)", 409),
         ("/entity/A:=S:Sample/A:=S:Species", 400),
         ("/entity/S:Sample@sort(Nope)", 409),
         ("/entity/S:Sample@sort(ID)@before(3)", 400),

@@ -212,16 +212,6 @@ def test_a_table_may_refer_to_itself(desk: Desk) -> None:
     assert "Tree" not in ddl.drop_table(desk.model, made).schemas["S"].tables
 
 
-@pytest.mark.parametrize(
-    ("near", "far", "fine"),
-    [("int2", "int8", True), ("int4", "serial4", True), ("float4", "float8", True), ("text", "markdown", True),
-     ("ermrest_rcb", "text", True), ("int4", "text", False), ("date", "timestamp", False), ("text", "uuid", False),
-     ("timestamptz", "ermrest_rct", True), ("int4", "float8", False)],
-)  # fmt: skip
-def test_types_that_a_reference_can_join(near: str, far: str, fine: bool) -> None:
-    assert ddl.comparable(TYPES[near], TYPES[far]) is fine
-
-
 def test_an_edit_leaves_the_original_alone(desk: Desk) -> None:
     before = list(records_of(desk.model))
     edit.drop_table(desk.model, desk.table("U"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from deriva_local.wire.errors import Refusal
 from deriva_local.wire.jsontext import compare_json, equality_key, normal_json_text, normal_text
-from deriva_local.wire.types import TYPES, CheckFailed, codec, type_document, type_from_document
+from deriva_local.wire.types import TYPES, CheckFailed, codec, comparable, type_document, type_from_document
 
 # type, JSON in, stored, JSON out, CSV, text for patterns
 TABLE: list[tuple[str, Any, Any, Any, Any, Any]] = [
@@ -270,3 +270,23 @@ def test_type_documents_refused(document: Any, status: int) -> None:
     with pytest.raises(Refusal) as refusal:
         type_from_document(document)
     assert refusal.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ("int2", "float8", True),
+        ("serial4", "int4", True),
+        ("text", "ermrest_rid", True),
+        ("timestamptz", "ermrest_rct", True),
+        ("int4[]", "int8[]", True),
+        ("jsonb", "jsonb", True),
+        ("text", "int4", False),
+        ("text", "text[]", False),
+        ("text", "uuid", False),
+        ("date", "timestamp", False),
+        ("json", "json", False),
+    ],
+)
+def test_which_types_can_be_equal(first: str, second: str, expected: bool) -> None:
+    assert comparable(TYPES[first], TYPES[second]) is expected
