@@ -22,6 +22,9 @@ from deriva_ml.environment.redact import redact_arguments, redact_environment
 
 _DIST_INFO = re.compile(r"^(?P<name>.+?)-(?P<version>[^-]+)\.(?:dist-info|egg-info)$")
 
+_SEPARATORS = re.compile(r"[-_.]+")
+"""All one in the name of a distribution."""
+
 
 def snapshot() -> dict[str, Any]:
     """Return the environment as a JSON document; ``problems`` lists what could not be found out, and why."""
@@ -121,7 +124,7 @@ def _distributions(folder: str) -> Iterator[tuple[str, str]]:
     for name in names:
         parts = _DIST_INFO.match(name)
         if parts:
-            yield parts["name"].replace("_", "-").lower(), parts["version"]
+            yield _SEPARATORS.sub("-", parts["name"]).lower(), parts["version"]
 
 
 def _gpus(problems: list[str]) -> dict[str, Any]:

@@ -168,7 +168,8 @@ def _write_bag(run: Run, assets: Sequence[AssetGroup], newest: int) -> None:
 def _record_unknown_input(run: Run) -> None:
     """An execution that declared no input gets the sentinel File: whoever follows the data sees that its origin is unknown."""
     config = run.registered.config
-    if config.get("datasets") or config.get("assets") or config.get("inputs") or run.staged.downloads():
+    later = any(step == "input" for step, _ in run.store.journal(run.rid))
+    if config.get("datasets") or config.get("assets") or later or run.staged.downloads():
         return
     model = run.session.model()
     file = TableName(run.session.ml_schema, "File")

@@ -9,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +41,10 @@ class Code:
     problems: tuple[str, ...] = ()
 
 
+LAUNCHED: ContextVar[Code | None] = ContextVar("LAUNCHED", default=None)
+"""The code that a launcher in this process runs, which no frame of the stack shows yet."""
+
+
 def capture(allow_dirty: bool = False) -> Code:
     """Return what is known of the code that called; warns where the work tree has uncommitted changes."""
     variables = os.environ
@@ -48,7 +53,7 @@ def capture(allow_dirty: bool = False) -> Code:
         return Code(built.url, built.checksum, built.version, built.commit, dirty=False)
     if variables.get("DERIVA_ML_WORKFLOW_URL"):
         return _set_by_launcher(variables)
-    code = of_source(caller(), allow_dirty)
+    code = LAUNCHED.get() or of_source(caller(), allow_dirty)
     if built is None:
         return code
     return Code(

@@ -26,7 +26,9 @@ class Repository:
         self.commit()
 
     def git(self, *arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(self.root), *arguments], check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(
+            ["git", "-C", str(self.root), *arguments], check=True, capture_output=True, text=True
+        ).stdout.strip()
 
     def commit(self) -> str:
         self.git("add", "-A")
@@ -47,7 +49,11 @@ def test_a_clean_tree_is_known_by_commit_remote_and_checksum(repository: Reposit
     assert (tree.root, tree.commit, tree.branch, tree.dirty) == (repository.root, head, "main", ())
     assert git.address(tree, repository.script) == f"https://github.com/org/repo/blob/{head}/src/train.py"
     checksum = git.file_checksum(tree, repository.script)
-    assert checksum == repository.git("rev-parse", "HEAD:src/train.py") == git.content_checksum(repository.script.read_bytes())
+    assert (
+        checksum
+        == repository.git("rev-parse", "HEAD:src/train.py")
+        == git.content_checksum(repository.script.read_bytes())
+    )
 
 
 def test_every_kind_of_change_is_dirty(repository: Repository) -> None:
@@ -99,7 +105,9 @@ def test_git_that_is_not_installed_is_unknown(tmp_path: Path, monkeypatch: pytes
         git.tree_of(tmp_path)
 
 
-def test_another_repository_in_the_environment_is_not_asked(repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_repository_in_the_environment_is_not_asked(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     assert git.tree_of(repository.script).root == repository.root
 

@@ -46,7 +46,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def git(root: Path, *arguments: str) -> str:
-    return subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 def commit(root: Path) -> None:
@@ -55,7 +57,9 @@ def commit(root: Path) -> None:
 
 
 def captured(script: Path, cwd: Path | None = None) -> dict[str, object]:
-    done = subprocess.run([sys.executable, str(script)], cwd=cwd, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, str(script)], cwd=cwd, capture_output=True, text=True, check=True, timeout=60
+    )
     found: dict[str, object] = json.loads(done.stdout)
     return found
 
@@ -66,7 +70,12 @@ def test_a_clean_script_is_recorded_at_its_commit(project: Path) -> None:
     head = git(project, "rev-parse", "HEAD")
     assert found["url"] == f"https://example.org/org/repo/blob/{head}/train.py"
     assert found["checksum"] == git(project, "rev-parse", "HEAD:train.py")
-    assert (found["version"], found["commit"], found["dirty"], found["git_root"]) == ("1.2.0", head, False, str(project))
+    assert (found["version"], found["commit"], found["dirty"], found["git_root"]) == (
+        "1.2.0",
+        head,
+        False,
+        str(project),
+    )
     assert (found["problems"], found["told"], found["is_notebook"]) == ([], [], False)
 
 
@@ -92,7 +101,9 @@ def test_no_repository_is_unknown_and_never_clean(tmp_path: Path) -> None:
 
 
 def test_code_without_a_file_is_unknown(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, cwd=tmp_path, timeout=60
+    )
     found = json.loads(done.stdout)
     assert (found["url"], found["checksum"], found["dirty"]) == (None, None, None)
     assert "typed in or made at run time" in str(found["problems"])
@@ -114,13 +125,18 @@ def test_a_launcher_may_say_where_the_code_is(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
-        ({"IMAGE_NAME": "ghcr.io/o/r", "IMAGE_DIGEST": "sha256:1", "GIT_COMMIT": "abc", "VERSION": "1.0"}, ("ghcr.io/o/r@sha256:1", "sha256:1", "1.0")),
+        (
+            {"IMAGE_NAME": "ghcr.io/o/r", "IMAGE_DIGEST": "sha256:1", "GIT_COMMIT": "abc", "VERSION": "1.0"},
+            ("ghcr.io/o/r@sha256:1", "sha256:1", "1.0"),
+        ),
         ({"IMAGE_NAME": "ghcr.io/o/r", "GIT_COMMIT": "abc"}, ("ghcr.io/o/r@abc", "abc", None)),
         ({"IMAGE_NAME": "ghcr.io/o/r"}, ("ghcr.io/o/r", None, None)),
         ({"IMAGE_DIGEST": "sha256:1"}, (None, "sha256:1", None)),
     ],
 )
-def test_a_container_image_is_known_by_its_variables(variables: dict[str, str], expected: tuple[str | None, ...]) -> None:
+def test_a_container_image_is_known_by_its_variables(
+    variables: dict[str, str], expected: tuple[str | None, ...]
+) -> None:
     named = {f"DERIVA_MCP_{name}": value for name, value in variables.items()}
     found = image({**named, "DERIVA_MCP_IN_DOCKER": "true"})
     assert found is not None
@@ -139,25 +155,54 @@ def test_a_run_in_a_container_is_recorded_by_its_image(monkeypatch: pytest.Monke
 def notebook(path: Path, source: str, output: str) -> Path:
     cell = {"cell_type": "code", "execution_count": 3, "id": "a", "metadata": {}, "source": [source]}
     outputs = [{"output_type": "stream", "name": "stdout", "text": [output]}]
-    path.write_text(json.dumps({"cells": [{**cell, "outputs": outputs}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    path.write_text(
+        json.dumps({"cells": [{**cell, "outputs": outputs}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5})
+    )
     return path
 
 
 def test_running_a_notebook_again_is_no_change_of_it(tmp_path: Path) -> None:
-    first, again, other = (notebook(tmp_path / f"{n}.ipynb", *cell) for n, cell in enumerate([("x", "1"), ("x", "2"), ("y", "1")]))
+    first, again, other = (
+        notebook(tmp_path / f"{n}.ipynb", *cell) for n, cell in enumerate([("x", "1"), ("x", "2"), ("y", "1")])
+    )
     assert notebook_checksum(first) == notebook_checksum(again) != notebook_checksum(other)
     assert Workflow.get_url_and_checksum(first) == ("", notebook_checksum(first))
 
 
-def test_the_version_is_the_projects_own(project: Path) -> None:
-    assert Workflow.get_dynamic_version(project) == setuptools_scm.get_version(root=str(project))
-    git(project, "tag", "v2.0.0")
-    (project / "more.py").write_text("")
-    commit(project)
-    head = git(project, "rev-parse", "HEAD")
+@pytest.mark.parametrize(
+    "steps",
+    [[], ["tag v1.2.0"], ["tag 1.2.0"], ["tag v1.2.0", "commit"], ["tag v1.2.9", "commit", "commit"], ["tag v1.2", "commit"],
+     ["tag v1.2.0rc1", "commit"], ["tag release-7", "commit"], ["tag words"], ["tag v1.0.0", "change"], ["change"], ["tag v1.0.0", "new"],
+     ["tag v1.0.0", "tag v1.1.0"], ["tag v01.002.0"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_the_version_is_what_setuptools_scm_says(project: Path, steps: list[str]) -> None:
+    for number, step in enumerate(steps):
+        what, _, name = step.partition(" ")
+        if what == "tag":
+            git(project, "tag", name)
+        elif what == "change":
+            (project / "train.py").write_text("changed")
+        else:
+            (project / f"more{number}.py").write_text("")
+        if what == "commit":
+            commit(project)
+    head, dirty = git(project, "rev-parse", "HEAD"), bool(git(project, "status", "--porcelain"))
+    assert project_version(project, head, dirty) == setuptools_scm.get_version(root=str(project))
     assert project_version(project, head, False) == setuptools_scm.get_version(root=str(project))
+
+
+def test_the_version_in_pyproject_comes_first_and_its_rules_are_followed(project: Path) -> None:
+    git(project, "tag", "v2.0.0")
     (project / "pyproject.toml").write_text('[project]\nname = "x"\nversion = "3.1"\n')
-    assert project_version(project, head, True) == "3.1"
+    assert project_version(project, None, True) == "3.1"
+    (project / "pyproject.toml").write_text(
+        '[tool.setuptools_scm]\nversion_scheme = "no-guess-dev"\nlocal_scheme = "no-local-version"\n'
+    )
+    commit(project)
+    assert Workflow.get_dynamic_version(project) == "2.0.0.post1.dev1"
+    (project / "pyproject.toml").write_text("not toml [")
+    assert project_version(project, "x", True) is not None
 
 
 def test_a_version_that_cannot_be_told_is_none(tmp_path: Path) -> None:
@@ -173,7 +218,13 @@ def quiet(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def coded(name: str = "Train", checksum: str | None = "abc", types: list[str] | None = None) -> Workflow:
-    return Workflow(name=name, workflow_type=types or ["Training"], url="https://example.org/train.py", checksum=checksum, version="1.0")
+    return Workflow(
+        name=name,
+        workflow_type=types or ["Training"],
+        url="https://example.org/train.py",
+        checksum=checksum,
+        version="1.0",
+    )
 
 
 def test_equal_code_is_one_workflow(ml: DerivaML) -> None:
@@ -182,8 +233,16 @@ def test_equal_code_is_one_workflow(ml: DerivaML) -> None:
     assert ml.add_workflow(coded(checksum="other")) != first
     assert ml.add_workflow(coded(checksum=None)) != ml.add_workflow(coded(checksum=None))
     found = ml.lookup_workflow(first)
-    assert (found.name, found.url, found.checksum, found.version, found.workflow_type) == ("Train", "https://example.org/train.py", "abc", "1.0", ["Training"])
-    assert ml.lookup_workflow_by_url("abc").rid == ml.lookup_workflow_by_url("https://example.org/train.py").rid == first
+    assert (found.name, found.url, found.checksum, found.version, found.workflow_type) == (
+        "Train",
+        "https://example.org/train.py",
+        "abc",
+        "1.0",
+        ["Training"],
+    )
+    assert (
+        ml.lookup_workflow_by_url("abc").rid == ml.lookup_workflow_by_url("https://example.org/train.py").rid == first
+    )
     assert ml.add_workflow(found) == first
 
 
