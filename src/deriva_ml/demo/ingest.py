@@ -9,12 +9,15 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from sklearn import datasets
 from sklearn.datasets import load_digits
 
 from deriva_ml import ColumnDefinition, DerivaML, TableDefinition
+from deriva_ml.asset import LocalFile
 
 HELD_OUT = 0.2
 SEED = 42
+COLLECTION = Path(datasets.__file__).parent / "data" / "digits.csv.gz"
 
 
 def define_tables(ml: DerivaML) -> None:
@@ -58,7 +61,8 @@ def main() -> None:
     paths, labels = write_images(Path("images"))
     workflow = ml.create_workflow("Ingest digits", "Ingest", "Bring the collection of handwritten digits in")
 
-    with ml.create_execution(workflow=workflow, description="1,797 handwritten digits") as exe:
+    raw = LocalFile(path=COLLECTION)
+    with ml.create_execution(assets=[raw], workflow=workflow, description="1,797 handwritten digits") as exe:
         exe.log_params({"held_out": HELD_OUT, "seed": SEED, "images": len(paths)})
         samples = (
             ml.domain_path()
