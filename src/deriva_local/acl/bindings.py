@@ -1,28 +1,21 @@
 """Dynamic access bindings: whether what a document says of them makes sense in the model.
 
-Floor 1, pure. Bindings are stored and shown; a binding whose projection no longer leads anywhere is pruned.
-
-A projection is a column name, or a list that ends in one and before it joins (``{"outbound": [schema, constraint]}``
-or ``inbound``, with ``alias`` and ``context``) and filters (``{"filter": column, …}``, ``and``, ``or``).
+Floor 1, pure. A binding whose projection no longer leads anywhere is pruned.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
+from deriva_local.acl.projections import decisive_column
 from deriva_local.model import edit
 from deriva_local.model.elements import Column, Document, ForeignKey, Model, Table
-from deriva_local.wire.errors import Refusal, bad_request, conflict
+from deriva_local.wire.errors import Refusal, bad_request
 
 TABLE_TYPES = frozenset({"owner", "update", "delete", "select"})
 FOREIGN_KEY_TYPES = frozenset({"owner", "insert", "update"})
-OPERATORS = frozenset(
-    {"=", "::lt::", "::leq::", "::gt::", "::geq::", "::regexp::", "::ciregexp::", "::ts::", "::null::"}
-)
-
-Instances: TypeAlias = dict[str | None, Table]
 Bound = TypeVar("Bound", Table, Column, ForeignKey)
 
 
@@ -71,80 +64,10 @@ def check_binding(model: Model, start: Table, types: frozenset[str], name: str, 
         raise bad_request(f"The 'scope_acl' of binding '{name}' must be a list of text.")
     if "projection" not in binding:
         raise bad_request(f"The binding '{name}' has no 'projection'.")
-    _check_projection(model, start, binding["projection"])
-
-
-def _check_projection(model: Model, start: Table, projection: Any) -> None:
-    steps = projection if isinstance(projection, list) else [projection]
-    if not steps or not isinstance(steps[-1], str):
-        raise bad_request("A projection must be a column name, or a list that ends in one.")
-    context = start
-    instances: Instances = {"base": start, None: start}
-    for step in steps[:-1]:
-        if not isinstance(step, dict):
-            raise bad_request("What comes before the column name of a projection must be an object.")
-        if "inbound" in step or "outbound" in step:
-            context = _join(model, context, instances, step)
-        else:
-            _check_filter(context, instances, step)
-    _check_column(context, steps[-1])
-
-
-def _join(model: Model, context: Table, instances: Instances, step: Mapping[str, Any]) -> Table:
-    left = context if step.get("context") is None else instances.get(step["context"])
-    if left is None:
-        raise conflict(f"The projection has no alias '{step['context']}'.")
-    direction = "outbound" if "outbound" in step else "inbound"
-    foreign_key = _constraint(model, step[direction])
-    near, far = foreign_key.table, foreign_key.referenced_table
-    if direction == "inbound":
-        near, far = far, near
-    if near != left.rid:
-        raise conflict(f"Foreign key '{foreign_key.name}' does not lead {direction} from table '{left.name}'.")
-    alias = step.get("alias")
-    if alias is not None and (not isinstance(alias, str) or alias in instances):
-        raise bad_request("An alias of a projection must be text that no other alias has.")
-    if alias is not None:
-        instances[alias] = model.table_by_rid[far]
-    return model.table_by_rid[far]
-
-
-def _constraint(model: Model, pair: Any) -> ForeignKey:
-    if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(each, str) for each in pair):
-        raise bad_request("A join of a projection must name a pair [schema, constraint].")
-    schema = model.schemas.get(pair[0])
-    for table in schema.tables.values() if schema else ():
-        for foreign_key in table.foreign_keys:
-            if foreign_key.name == pair[1]:
-                return foreign_key
-    raise conflict(f"There is no foreign key [{pair[0]}, {pair[1]}].")
-
-
-def _check_filter(context: Table, instances: Instances, step: Mapping[str, Any]) -> None:
-    for word in ("and", "or"):
-        if word in step:
-            if not isinstance(step[word], list) or not all(isinstance(part, dict) for part in step[word]):
-                raise bad_request(f"'{word}' of a projection must be a list of filters.")
-            for part in step[word]:
-                _check_filter(context, instances, part)
-            return
-    if "filter" not in step:
-        raise bad_request("A step of a projection must be a join, a filter, 'and' or 'or'.")
-    if step.get("operator", "=") not in OPERATORS:
-        raise bad_request(f"A projection has no operator '{step['operator']}'.")
-    column = step["filter"]
-    if isinstance(column, list) and len(column) == 2 and isinstance(column[0], str):
-        if column[0] not in instances:
-            raise conflict(f"The projection has no alias '{column[0]}'.")
-        context, column = instances[column[0]], column[1]
-    _check_column(context, column)
-
-
-def _check_column(table: Table, name: Any) -> None:
-    if not isinstance(name, str):
-        raise bad_request("A projection must name its columns by text.")
-    if name not in table.by_name:
-        raise conflict(f"The projection needs column '{name}', which table '{table.name}' does not have.")
+    column = decisive_column(model, start, binding["projection"])
+    storage = column.type.storage
+    if binding.get("projection_type") == "acl" and (storage.base or storage).name != "text":
+        raise bad_request(f"The binding '{name}' needs roles, and column '{column.name}' holds no text.")
 
 
 # -------------------------------------------------------------------------------------------------------------- prune

@@ -1,6 +1,6 @@
-"""Who may do what by access control lists: their names, their inheritance, and the rights that documents show.
+"""Who may do what by access control lists: their names, what they imply, and their inheritance.
 
-Floor 1, pure. A right is True, False, or None where it depends on the data of each row.
+Floor 1, pure.
 
     owner ⇒ everything       write ⇒ insert, update, delete, select       update, delete ⇒ select
     create, write, insert, update, delete, select ⇒ enumerate
@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from deriva_local.model.elements import Acls, Column, ForeignKey, Model, Schema, Table
+from deriva_local.model.elements import Acls
 from deriva_local.service.messages import Client
-from deriva_local.wire.errors import bad_request, conflict, not_offered
+from deriva_local.wire.errors import bad_request, conflict
 
 Kind: TypeAlias = Literal["catalog", "schema", "table", "column", "foreign_key"]
 
@@ -47,8 +47,12 @@ IMPLIED_BY: Mapping[str, tuple[str, ...]] = {
 FOREIGN_KEY_ACLS: Acls = {"insert": ("*",), "update": ("*",)}
 """What a foreign key has when nobody says otherwise."""
 
-UNWRITABLE = ("RMT", "RMB")
-"""System columns that nobody writes."""
+EVERYBODY = frozenset({"*"})
+"""The one role of somebody who is not logged in."""
+
+
+READING = frozenset({"select", "enumerate"})
+"""The rights that the past still gives, and that somebody without a name can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,46 +62,24 @@ class Onlooker:
     roles: frozenset[str]
     past: bool = False
 
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody knows who it is."""
+        return self.roles <= EVERYBODY
+
+    def can(self, right: str) -> bool:
+        """Tell whether this right can be had at all: nothing changes the past, and nobody changes anything unnamed."""
+        return right in READING or not (self.past or self.anonymous)
+
+    def may(self, right: str, *lists: Acls) -> bool:
+        """Tell whether lists from the catalog down to an element, as inherited, give ``right`` here and now."""
+        return self.can(right) and self.holds(right, *lists)
+
     def holds(self, right: str, *lists: Acls) -> bool:
-        """Tell whether lists from the catalog down to an element, as inherited, give ``right``."""
+        """Tell whether the lists give ``right``, whatever the moment."""
         if self.roles.intersection(lists[0].get("owner", ())):
             return True
         return any(self.roles.intersection(_inherited(name, lists)) for name in IMPLIED_BY[right])
-
-    def owns(self, *lists: Acls) -> bool:
-        return self.holds("owner", *lists)
-
-
-Rights: TypeAlias = dict[str, bool | None]
-
-
-def catalog_rights(onlooker: Onlooker, model: Model) -> Rights:
-    return _rights(onlooker, ("owner", "create"), model.acls)
-
-
-def schema_rights(onlooker: Onlooker, model: Model, schema: Schema) -> Rights:
-    return _rights(onlooker, ("owner", "create"), model.acls, schema.acls)
-
-
-def table_rights(onlooker: Onlooker, model: Model, table: Table) -> Rights:
-    schema = model.schema_by_rid[table.schema]
-    return _rights(onlooker, ("owner", "insert", "update", "delete", "select"), model.acls, schema.acls, table.acls)
-
-
-def column_rights(onlooker: Onlooker, model: Model, table: Table, column: Column) -> Rights:
-    """Return the rights on a column; RMT and RMB are never written."""
-    schema = model.schema_by_rid[table.schema]
-    lists = (model.acls, schema.acls, table.acls, column.acls)
-    rights = _rights(onlooker, ("insert", "update", "select", "delete"), *lists)
-    if column.name in UNWRITABLE:
-        rights |= {"insert": False, "update": False}
-    return rights
-
-
-def foreign_key_rights(onlooker: Onlooker, model: Model, foreign_key: ForeignKey) -> Rights:
-    table = model.table_by_rid[foreign_key.table]
-    schema = model.schema_by_rid[table.schema]
-    return _rights(onlooker, ("insert", "update"), model.acls, schema.acls, table.acls, foreign_key.acls)
 
 
 def owners(listed: Any, client: Client) -> tuple[str, ...]:
@@ -113,25 +95,6 @@ def owners(listed: Any, client: Client) -> tuple[str, ...]:
     if not client.roles.intersection(listed):
         raise conflict("The list of owners must include you.")
     return tuple(listed)
-
-
-def require_owner(model: Model, client: Client) -> None:
-    """Let the owner of the catalog pass.
-
-    Raises:
-        Refusal: 501, because rights of others than the owner are not decided here.
-    """
-    if not client.roles.intersection(model.acls.get("owner", ())):
-        raise not_offered(
-            f"Client '{client.id}' does not own this catalog, and this service answers nobody else: "
-            "access control for other users is not offered. A Deriva server has it."
-        )
-
-
-def _rights(onlooker: Onlooker, names: tuple[str, ...], *lists: Acls) -> Rights:
-    if onlooker.past:
-        return {name: name == "select" and onlooker.holds(name, *lists) for name in names}
-    return {name: onlooker.holds(name, *lists) for name in names}
 
 
 def _inherited(name: str, lists: tuple[Acls, ...]) -> tuple[str, ...]:

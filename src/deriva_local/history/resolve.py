@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from deriva_local.acl.view import View
 from deriva_local.history.clock import iso
 from deriva_local.history.versions import at, live, quoted
 from deriva_local.model.elements import FOREVER, Model, Table
@@ -30,8 +31,10 @@ class Found:
     died: int | None
 
 
-def resolve_rid(session: ReadSession, rid: str) -> dict[str, Any]:
+def resolve_rid(session: ReadSession, view: View, rid: str) -> dict[str, Any]:
     """Return the document of ``/entity_rid/RID``: the table of a row, and for a deleted one when it was last seen.
+
+    Rows of tables that ``view`` does not show are not found.
 
     Raises:
         Refusal: 404 for a RID that no row has or had; the RIDs of model elements are none of rows.
@@ -42,9 +45,9 @@ def resolve_rid(session: ReadSession, rid: str) -> dict[str, Any]:
         raise not_found(f"'{rid}' is not a RID.") from error
     spellings = (wanted,) if wanted == rid else (wanted, rid)
     for spelling in spellings:
-        found = _alive(session, spelling)
+        found = _alive(session, view.model, spelling)
         if (found is None or found.table == LEASES) and session.moment is None:
-            found = _dead(session, spelling) or found
+            found = _dead(session, view, spelling) or found
         if found is not None:
             return _document(session, found, spelling)
     raise not_found(f"No row has the RID '{wanted}'.")
@@ -63,12 +66,12 @@ def _document(session: ReadSession, found: Found, rid: str) -> dict[str, Any]:
     }
 
 
-def _alive(session: ReadSession, rid: str) -> Found | None:
+def _alive(session: ReadSession, model: Model, rid: str) -> Found | None:
     past = session.moment is not None
     predicate = at("t", "?2") if past else live("t")
     parameters = (rid, session.moment) if past else (rid,)
     # an owner's claim leaves the lease behind: the row that claimed the RID is the one asked for
-    tables = sorted(session.model.tables(), key=lambda table: table.name == LEASES)
+    tables = sorted(model.tables(), key=lambda table: table.name == LEASES)
     for some in _batches(tables):
         parts = [
             f"SELECT {number} FROM {quoted(table.physical)} AS t WHERE t.RID = ?1 AND {predicate}"
@@ -81,10 +84,11 @@ def _alive(session: ReadSession, rid: str) -> Found | None:
     return None
 
 
-def _dead(session: ReadSession, rid: str) -> Found | None:
-    """Look for the last version of a deleted row, in tables that are there and in tables that are not."""
-    found = [each for each in (_last_version(session, table, rid) for table in session.model.tables()) if each]
-    found += _in_dropped_tables(session, rid)
+def _dead(session: ReadSession, view: View, rid: str) -> Found | None:
+    """Look for the last version of a deleted row, in tables that are there and, for the owner, in tables that are not."""
+    found = [each for each in (_last_version(session, table, rid) for table in view.model.tables()) if each]
+    if view.owner:
+        found += _in_dropped_tables(session, rid)
     return max(found, key=lambda each: each.died or 0, default=None)
 
 

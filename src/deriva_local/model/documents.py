@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, TypeAlias
 
-from deriva_local.acl import static
+from deriva_local.acl import rights
 from deriva_local.acl.static import Onlooker
+from deriva_local.acl.view import View
 from deriva_local.model.elements import Acls, Column, ForeignKey, Key, Model, Schema, Table
 from deriva_local.wire.crockford import micros_to_snap
 from deriva_local.wire.types import type_document
@@ -36,10 +36,13 @@ FEATURES: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Portrait:
-    """The documents of one model, as ``onlooker`` sees them. Owners see access control lists as well."""
+    """The documents of a model, as the onlooker of ``view`` sees them. Owners see access control lists as well."""
 
-    model: Model
-    onlooker: Onlooker
+    view: View
+
+    @property
+    def model(self) -> Model:
+        return self.view.model
 
     def whole(self, snaptime: int) -> Shown:
         """Return the document of ``/schema``."""
@@ -47,49 +50,51 @@ class Portrait:
         return {
             "snaptime": micros_to_snap(snaptime),
             "annotations": model.annotations,
-            "rights": static.catalog_rights(self.onlooker, model),
+            "rights": rights.catalog_rights(self.onlooker, model),
             "features": FEATURES,
             "schemas": {name: self.schema(schema) for name, schema in model.schemas.items()},
-            **self._acls(model.acls),
+            **self._acls((model.acls,), model.acls),
         }
 
     def schema(self, schema: Schema) -> Shown:
+        model, schema = self.model, self.model.schema_by_rid.get(schema.rid, schema)
         return {
             "RID": schema.rid,
             "schema_name": schema.name,
             "comment": schema.comment,
-            "rights": static.schema_rights(self.onlooker, self.model, schema),
+            "rights": rights.schema_rights(self.onlooker, self.model, schema),
             "annotations": schema.annotations,
             "tables": {name: self.table(table) for name, table in schema.tables.items()},
-            **self._acls(schema.acls),
+            **self._acls((model.acls, schema.acls), schema.acls),
         }
 
     def table(self, table: Table) -> Shown:
+        table = self.model.table_by_rid.get(table.rid, table)
         return {
             "RID": table.rid,
             "schema_name": self.model.schema_by_rid[table.schema].name,
             "table_name": table.name,
-            "rights": static.table_rights(self.onlooker, self.model, table),
+            "rights": rights.table_rights(self.onlooker, self.model, table),
             "column_definitions": [self.column(table, column) for column in table.columns],
             "keys": [self.key(table, key) for key in table.keys],
             "foreign_keys": [self.foreign_key(key) for key in table.foreign_keys],
             "kind": "table",
             "comment": table.comment,
             "annotations": table.annotations,
-            **self._acls(table.acls, table.acl_bindings),
+            **self._acls(self._lists(table), table.acls, table.acl_bindings),
         }
 
     def column(self, table: Table, column: Column) -> Shown:
         return {
             "RID": column.rid,
             "name": column.name,
-            "rights": static.column_rights(self.onlooker, self.model, table, column),
+            "rights": rights.column_rights(self.onlooker, self.model, table, column),
             "type": type_document(column.type),
             "default": column.default,
             "nullok": column.nullok,
             "comment": column.comment,
             "annotations": column.annotations,
-            **self._acls(column.acls, column.acl_bindings),
+            **self._acls(self._lists(table), column.acls, column.acl_bindings),
         }
 
     def key(self, table: Table, key: Key) -> Shown:
@@ -106,13 +111,13 @@ class Portrait:
             "RID": link.rid,
             "foreign_key_columns": self._columns(link.table, link.columns),
             "referenced_columns": self._columns(link.referenced_table, link.referenced_columns),
-            "rights": static.foreign_key_rights(self.onlooker, self.model, link),
+            "rights": rights.foreign_key_rights(self.onlooker, self.model, link),
             "comment": link.comment,
             "annotations": link.annotations,
             "names": [[self._schema_of(self.model.table_by_rid[link.table]), link.name]],
             "on_delete": link.on_delete,
             "on_update": link.on_update,
-            **self._acls(link.acls, link.acl_bindings),
+            **self._acls(self._lists(self.model.table_by_rid[link.table]), link.acls, link.acl_bindings),
         }
 
     def _columns(self, table_rid: str, column_rids: tuple[str, ...]) -> list[Shown]:
@@ -126,11 +131,15 @@ class Portrait:
     def _schema_of(self, table: Table) -> str:
         return self.model.schema_by_rid[table.schema].name
 
-    @cached_property
-    def _shows_acls(self) -> bool:
-        return self.onlooker.owns(self.model.acls)
+    @property
+    def onlooker(self) -> Onlooker:
+        return self.view.onlooker
 
-    def _acls(self, acls: Acls, bindings: Mapping[str, Any] | None = None) -> Shown:
-        if not self._shows_acls:
+    def _lists(self, table: Table) -> tuple[Acls, ...]:
+        return self.model.acls, self.model.schema_by_rid[table.schema].acls, table.acls
+
+    def _acls(self, lists: tuple[Acls, ...], acls: Acls, bindings: Mapping[str, Any] | None = None) -> Shown:
+        """Return the access control of an element, for whom the lists down to it make an owner."""
+        if not self.view.owner and not self.onlooker.holds("owner", *lists):
             return {}
         return {"acls": acls} if bindings is None else {"acls": acls, "acl_bindings": bindings}

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import inf
 
-from deriva_local.model.elements import Model, Type
+from deriva_local.acl.view import View
+from deriva_local.model.elements import Type
 from deriva_local.query.filters import literal
 from deriva_local.query.path import PathBinder
-from deriva_local.query.plan import Aggregate, Binned, Example, Expression, Grouping, Output, Plan, Ref, Whole
+from deriva_local.query.plan import Aggregate, Binned, Example, Expression, Grouping, Output, Plan, Ref
 from deriva_local.url import ast
 from deriva_local.wire.errors import Refusal, bad_request, conflict, not_offered
 from deriva_local.wire.types import TYPES, SQLiteValue
@@ -23,14 +24,14 @@ _UNORDERED = frozenset({"boolean", "json", "jsonb", "uuid"})
 _INCOMPARABLE = frozenset({"json", "json[]"})
 
 
-def bind(part: ast.DataResource, model: Model, limit: int | None = None) -> Plan:
+def bind(part: ast.DataResource, view: View, limit: int | None = None) -> Plan:
     """Return the plan of what a data address reads.
 
     Raises:
-        Refusal: 400 for an address that makes no sense, 409 for one that contradicts the model, 501 for what is not
+        Refusal: 401 or 403 for what may not be read, 400 for an address that makes no sense, 409 for one that contradicts the model, 501 for what is not
             offered.
     """
-    binder = PathBinder(model)
+    binder = PathBinder(view)
     selection = binder.follow(part.path)
     outputs, grouping, keys = _outputs(part, binder)
     names = {output.name: position for position, output in enumerate(outputs)}
@@ -120,9 +121,9 @@ def _of_rows(binder: PathBinder, item: ast.AggregateItem) -> tuple[Type, Express
     if item.function == "cnt" and item.column.parts == ("*",):
         return TYPES["int8"], Aggregate("cnt", None)
     if item.function in ("cnt", "cnt_d"):
-        return TYPES["int8"], Aggregate(item.function, Whole(binder.instance(item.column)))  # type: ignore[arg-type]
+        return TYPES["int8"], Aggregate(item.function, binder.whole(item.column))  # type: ignore[arg-type]
     if item.function in ("array", "array_d"):
-        return TYPES["jsonb"], Aggregate(item.function, Whole(binder.instance(item.column)))  # type: ignore[arg-type]
+        return TYPES["jsonb"], Aggregate(item.function, binder.whole(item.column))  # type: ignore[arg-type]
     raise bad_request(f"{item.function}(*) makes no sense: name a column.")
 
 

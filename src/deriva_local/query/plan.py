@@ -25,9 +25,10 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A whole row of a table instance."""
+    """A whole row of a table instance, as far as its columns may be seen."""
 
     instance: int
+    columns: tuple[Column, ...]
 
 
 Link: TypeAlias = tuple[tuple[Ref, Ref], ...]
@@ -42,6 +43,31 @@ class Instance:
     alias: str | None = None
     outer: Outer = "inner"
     links: tuple[Link, ...] = ()
+    screen: Screen | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One way in which a row may let somebody pass: conditions on it and on rows that it leads to.
+
+    The row itself is the instance :data:`~deriva_local.acl.projections.BASE`; ``instances`` are numbered from there.
+    """
+
+    instances: tuple[Instance, ...]
+    conditions: tuple[Condition, ...]
+
+
+Guard: TypeAlias = tuple[Grant, ...]
+"""Grants of which one must hold for a row to let somebody pass; without any, none does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What of a table somebody sees: the rows that ``rows`` lets pass (None: all of them), and of the columns listed
+    only the values in rows that their guard lets pass, NULL in the others."""
+
+    rows: Guard | None
+    columns: tuple[tuple[Column, Guard], ...] = ()
 
 
 # ------------------------------------------------------------------------------------------------------- conditions

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from deriva_local.model.elements import Model
+from deriva_local.acl.view import View
 from deriva_local.query.bind import bind
 from deriva_local.query.fragment import Late, Parameter
 from deriva_local.query.plan import Output
@@ -21,7 +21,7 @@ _KEPT = 512
 class Prepared:
     """A statement with its parameters; those that are late are filled in by :meth:`bindings`."""
 
-    model: Model
+    view: View
     sql: str
     params: tuple[Parameter, ...]
     outputs: tuple[Output, ...]
@@ -37,19 +37,19 @@ class Prepared:
 _prepared: dict[tuple[Any, ...], Prepared] = {}
 
 
-def prepare(target: str, part: ast.DataResource, model: Model, limit: int | None, past: bool, shape: Shape) -> Prepared:
+def prepare(target: str, part: ast.DataResource, view: View, limit: int | None, past: bool, shape: Shape) -> Prepared:
     """Return the query of an address; ``target`` is the address as it was written, with ``limit`` in it.
 
     Raises:
         Refusal: as :func:`~deriva_local.query.bind.bind`.
     """
-    key = (target, past, shape)
+    key = (target, past, shape, view.onlooker.roles)
     found = _prepared.get(key)
-    if found is not None and found.model is model:
+    if found is not None and found.view is view:
         return found
-    plan = bind(part, model, limit)
+    plan = bind(part, view, limit)
     statement = compile_plan(plan, past, shape)
-    made = Prepared(model, statement.text, statement.params, plan.outputs, past)
+    made = Prepared(view, statement.text, statement.params, plan.outputs, past)
     if len(_prepared) >= _KEPT:
         _prepared.clear()
     _prepared[key] = made

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deriva_local.history.versions import at, live, quoted
+from deriva_local.history.versions import quoted
 from deriva_local.model.elements import Table
-from deriva_local.query.conditions import compile_condition, physical
-from deriva_local.query.fragment import Late, Sql, all_of, any_of, joined
-from deriva_local.query.plan import Instance, Ref, Selection
-from deriva_local.query.values import collation
+from deriva_local.query.conditions import compile_condition
+from deriva_local.query.fragment import Sql, all_of, any_of, joined
+from deriva_local.query.guards import ROW, compile_guard
+from deriva_local.query.plan import Instance, Ref, Screen, Selection
+from deriva_local.query.tables import alive, link_of
 
 _JOINS = {"inner": "JOIN", "left": "LEFT JOIN", "right": "RIGHT JOIN", "full": "FULL JOIN"}
 
@@ -27,9 +28,9 @@ def source_of(selection: Selection, past: bool) -> tuple[Sql, list[Sql]]:
     loose = set() if past else _without_index(selection)
     parts: list[Sql] = []
     for place, instance in enumerate(selection.instances):
-        source = _table(place, instance, past, apart)
+        source = table_as(place, instance, past, apart)
         if place:
-            on = any_of([_link(link) for link in instance.links])
+            on = any_of([link_of(link) for link in instance.links])
             kept = [on] if apart else [alive(f"T{place}", past, place in loose), on]
             parts.append(joined(" ", [Sql(_JOINS[instance.outer]), source, Sql("ON"), all_of(kept)]))
         else:
@@ -38,22 +39,33 @@ def source_of(selection: Selection, past: bool) -> tuple[Sql, list[Sql]]:
     return joined(" ", parts), where + [compile_condition(each) for each in selection.conditions]
 
 
-def _table(place: int, instance: Instance, past: bool, apart: bool) -> Sql:
+def table_as(place: int, instance: Instance, past: bool, apart: bool = False) -> Sql:
+    """Return one table of a FROM clause, under the alias of its place; a screen cuts it down to what may be seen."""
+    if instance.screen is not None:
+        return _screened(instance, instance.screen, past).within(f"({{0}}) AS T{place}")
     name = quoted(instance.table.physical)
     if apart:
         return alive("B", past).within(f"(SELECT * FROM {name} AS B WHERE {{0}}) AS T{place}")
     return Sql(f"{name} AS T{place}")
 
 
-def alive(alias: str, past: bool, loose: bool = False) -> Sql:
-    """Return the one predicate in which live and past differ.
-
-    Nearly all rows are alive: the planner must not take this for a good reason to read a table by it alone. For a
-    ``loose`` table the ``+`` forbids it that, so that it makes an index for the join.
-    """
-    if past:
-        return Sql(at(alias, "?"), (Late.MOMENT, Late.MOMENT))
-    return Sql(f"likelihood({'+' if loose else ''}{live(alias)}, 0.9375)")
+def _screened(instance: Instance, screen: Screen, past: bool) -> Sql:
+    """Return the living rows that may be seen, with NULL for the values that may not."""
+    guards = {column.rid: guard for column, guard in screen.columns}
+    columns = []
+    for column in instance.table.columns:
+        name, guard = quoted(column.physical), guards.get(column.rid)
+        shown = (
+            Sql(f"{ROW}.{name}")
+            if guard is None
+            else compile_guard(guard, past).within(f"CASE WHEN {{0}} THEN {ROW}.{name} END")
+        )
+        columns.append(shown.within(f"{{0}} AS {name}"))
+    if "RID" not in instance.table.by_name:
+        columns.append(Sql(f"{ROW}.RID"))
+    where = [alive(ROW, past)] + ([] if screen.rows is None else [compile_guard(screen.rows, past)])
+    source = Sql(f", born, died FROM {quoted(instance.table.physical)} AS {ROW} WHERE")
+    return joined(" ", [Sql("SELECT"), joined(", ", columns), source, all_of(where)])
 
 
 def _without_index(selection: Selection) -> set[int]:
@@ -74,7 +86,3 @@ def _is_indexed(table: Table, refs: Sequence[Ref]) -> bool:
     """Tell whether an index starts with one of the columns."""
     starts = {key.columns[0] for key in table.keys} | {key.columns[0] for key in table.foreign_keys}
     return any(ref.column.rid in starts and ref.column.name not in ("RCB", "RMB") for ref in refs)
-
-
-def _link(pairs: Sequence[tuple[Ref, Ref]]) -> Sql:
-    return all_of([Sql(f"{physical(left)} = {physical(right)}{collation(left.column.type)}") for left, right in pairs])

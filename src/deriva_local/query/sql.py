@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from deriva_local.history.versions import quoted
 from deriva_local.query.conditions import physical
 from deriva_local.query.fragment import Sql, all_of, joined
 from deriva_local.query.paging import SortTerm, ahead, behind, order_by
 from deriva_local.query.plan import Binned, Example, Expression, Output, Plan, Ref, Selection, Whole
-from deriva_local.query.source import alive, source_of
+from deriva_local.query.source import source_of, table_as
+from deriva_local.query.tables import alive
 from deriva_local.query.values import collation, element_form, json_form
 
 Shape: TypeAlias = Literal["json", "values"]
@@ -115,7 +115,8 @@ def _semijoin(plan: Plan, past: bool) -> tuple[Sql, list[Sql], list[Sql]]:
     """Return rows of the context table whose RIDs the join yields: sorted and paged like a single table."""
     alias = f"T{plan.selection.context}"
     chosen = _select(Sql(f"{alias}.RID"), *source_of(plan.selection, past)).within(f"{alias}.RID IN ({{0}})")
-    source = Sql(f"{quoted(plan.selection.table.physical)} AS {alias}")
+    context = plan.selection.instances[plan.selection.context]
+    source = table_as(plan.selection.context, context, past)
     return source, [alive(alias, past), chosen], [_value(plan.selection, output) for output in plan.outputs]
 
 
@@ -145,9 +146,15 @@ def _sort_terms(plan: Plan, values: Sequence[Sql]) -> list[SortTerm]:
     terms = []
     for position, descending in plan.sort:
         output = plan.outputs[position]
-        filled = inner and isinstance(output.expression, Ref) and not output.expression.column.nullok
+        filled = inner and isinstance(output.expression, Ref) and _is_filled(plan.selection, output.expression)
         terms.append(SortTerm(values[position].within("{0}" + collation(output.type)), descending, not filled))
     return terms
+
+
+def _is_filled(selection: Selection, ref: Ref) -> bool:
+    """Tell whether a column has a value in every row that is seen."""
+    screen = selection.instances[ref.instance].screen
+    return not ref.column.nullok and not (screen and any(column is ref.column for column, _ in screen.columns))
 
 
 def _value(selection: Selection, output: Output) -> Sql:
@@ -187,8 +194,7 @@ def _of_rows(selection: Selection, function: str, whole: Whole | None) -> Sql:
     place, distinct = whole.instance, "DISTINCT " if function.endswith("_d") else ""
     if function in ("cnt", "cnt_d"):
         return Sql(f"count({distinct}T{place}.RID)")
-    columns = selection.instances[place].table.columns
-    outputs = [Output(column.name, column.type, Ref(place, column)) for column in columns]
+    outputs = [Output(column.name, column.type, Ref(place, column)) for column in whole.columns]
     record = record_of(outputs, [_value(selection, output) for output in outputs])
     shown = record.within(f"CASE WHEN T{place}.RID IS NULL THEN 'null' ELSE {{0}} END")
     return shown.within(f"'[' || group_concat({distinct}{{0}}) || ']'")

@@ -8,8 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from deriva_local.acl.static import Onlooker, require_owner
+from deriva_local.acl.static import EVERYBODY, Onlooker
+from deriva_local.acl.view import View, view_of
+from deriva_local.model import find
 from deriva_local.model.documents import Portrait
+from deriva_local.model.elements import Acls, Document, Model, Schema, Table
 from deriva_local.service.messages import Client, Request, Response
 from deriva_local.store.database import Database, ReadSession, WriteSession
 from deriva_local.store.registry import Entry
@@ -19,6 +22,8 @@ from deriva_local.wire.crockford import micros_to_snap
 from deriva_local.wire.errors import Refusal, bad_request, forbidden, unauthorized
 
 JSON = "application/json"
+ANONYMOUS = Client("", "anonymous", EVERYBODY)
+"""Somebody who is not logged in."""
 NOTHING = object()
 """Stands for an absent body, where null is a value."""
 
@@ -41,12 +46,21 @@ class Visit:
         """Read the moment that the address names.
 
         Raises:
-            Refusal: 304 or 412 by the preconditions, 501 for others than the owner.
+            Refusal: 304 or 412 by the preconditions, 403 or 401 for a catalog that the client may not see.
         """
-        client = self.client
-        with self.database.read(self.address.snapshot) as session:
-            require_owner(session.model, client)
+        with self.looking() as session:
             self._check_preconditions(session)
+            yield session
+
+    @contextmanager
+    def looking(self) -> Iterator[ReadSession]:
+        """Read the moment that the address names; preconditions are settled on the answer's own tag.
+
+        Raises:
+            Refusal: 403 or 401 for a catalog that the client may not see.
+        """
+        with self.database.read(self.address.snapshot) as session:
+            enter(self.view(session))
             yield session
 
     @contextmanager
@@ -54,15 +68,86 @@ class Visit:
         """Write, if the preconditions hold for the state that the transaction meets.
 
         Raises:
-            Refusal: 403 on a snapshot, 412 by the preconditions, 501 for others than the owner.
+            Refusal: 403 on a snapshot, 412 by the preconditions, 403 or 401 for a catalog that the client may not see.
         """
-        client = self.client
+        client = known(self.request)
         if self.address.snapshot is not None:
             raise forbidden("A snapshot of the past cannot be changed.")
         with self.database.write(client) as session:
-            require_owner(session.model, client)
+            enter(self.view(session))
             self._check_preconditions(session)
             yield session
+
+    def view(self, session: ReadSession) -> View:
+        """Return the model that the session sees, as the client may see it."""
+        return view_of(session.model, self.client.roles, past=session.moment is not None)
+
+    # ------------------------------------------------------------------------- what the client sees, and must own to change
+
+    def seen(self, session: ReadSession) -> Model:
+        """Return the part of the model that the client sees."""
+        return self.view(session).model
+
+    def require_owner(self, session: ReadSession) -> None:
+        """Let the owner of the catalog pass.
+
+        Raises:
+            Refusal: 403, or 401 for somebody who is not logged in.
+        """
+        view = self.view(session)
+        view.require(view.on_catalog("owner"), "change this catalog")
+
+    def own_schema(self, session: ReadSession, name: str, missing: int = 409) -> Schema:
+        """Return a schema that the client owns.
+
+        Raises:
+            Refusal: with the status ``missing`` if the client sees none, 403 or 401 for one that is not theirs.
+        """
+        view = self.view(session)
+        found = find.schema(view.model, name, missing)
+        view.require(view.on_schema(found, "owner"), f"change schema '{name}'")
+        return session.model.schema_by_rid[found.rid]
+
+    def own_table(self, session: ReadSession, schema: str, name: str, missing: int = 409) -> Table:
+        """Return a table that the client owns, with all its columns, keys and foreign keys.
+
+        Raises:
+            Refusal: as :meth:`own_schema`.
+        """
+        view = self.view(session)
+        found = find.table(view.model, schema, name, missing)
+        view.require(view.on_table(found, "owner"), f"change table '{schema}:{name}'")
+        return session.model.table_by_rid[found.rid]
+
+    def keep_owner(self, model: Model, *lists: Acls) -> None:
+        """Let the lists of a changed schema or table, or none for the catalog, pass if the client still owns it.
+
+        Raises:
+            Refusal: 403 if not.
+        """
+        if not Onlooker(self.client.roles).holds("owner", model.acls, *lists):
+            raise forbidden("You would no longer own it: keep yourself among the owners.")
+
+    def let_create(self, session: ReadSession, schema: str | None, doc: Document) -> Document:
+        """Return the document of a new schema or of a new table in a schema; it says who owns it if that must be said.
+
+        Raises:
+            Refusal: 403 or 401 for somebody who may not create there, 409 for a schema that the client does not see.
+        """
+        view = self.view(session)
+        if schema is None:
+            view.require(view.on_catalog("create"), "create a schema")
+            owner = view.owner
+        else:
+            home = find.schema(view.model, schema)
+            view.require(view.on_schema(home, "create"), f"create a table in schema '{schema}'")
+            owner = view.on_schema(home, "owner")
+        lists = doc.get("acls") or {}
+        if owner or not isinstance(lists, dict) or lists.get("owner") is not None:
+            return doc
+        return {**doc, "acls": {**lists, "owner": [self.client.id]}}
+
+    # ------------------------------------------------------------------------------------------------------------ answers
 
     def tag(self, session: ReadSession) -> str:
         """Return the entity tag of model resources in the state that the session sees."""
@@ -71,7 +156,7 @@ class Visit:
 
     def portrait(self, session: ReadSession) -> Portrait:
         """Return the documents of the model as the client sees them."""
-        return Portrait(session.model, Onlooker(self.client.roles, past=session.moment is not None))
+        return Portrait(self.view(session))
 
     def answer(self, session: ReadSession, status: int, document: Any = NOTHING) -> Response:
         """Return a response with the entity tag of what the session has become."""
@@ -88,7 +173,12 @@ class Visit:
 
 
 def who(request: Request) -> Client:
-    """Return who asks.
+    """Return who asks: somebody without a name if nobody is logged in."""
+    return ANONYMOUS if request.client is None else request.client
+
+
+def known(request: Request) -> Client:
+    """Return who asks, to change something.
 
     Raises:
         Refusal: 401 for an anonymous request.
@@ -96,6 +186,16 @@ def who(request: Request) -> Client:
     if request.client is None:
         raise unauthorized("Nobody is logged in.")
     return request.client
+
+
+def enter(view: View) -> None:
+    """Let somebody pass who may know that there is this catalog.
+
+    Raises:
+        Refusal: 403, or 401 for somebody who is not logged in.
+    """
+    if not view.owner:
+        view.require(view.on_catalog("enumerate"), "see this catalog")
 
 
 def as_json(document: Any) -> bytes:

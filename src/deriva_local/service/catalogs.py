@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deriva_local.acl import static
-from deriva_local.acl.static import Onlooker
+from deriva_local.acl import rights, static
 from deriva_local.model import intake
 from deriva_local.model.documents import FEATURES
-from deriva_local.service.answers import JSON, Visit, allow, as_json, json_body, who
+from deriva_local.service.answers import JSON, Visit, allow, as_json, json_body, known
 from deriva_local.service.messages import Client, Request, Response
 from deriva_local.store.registry import FACTS, Alias, Store, checked_id
 from deriva_local.wire import etag
 from deriva_local.wire.crockford import micros_to_snap
-from deriva_local.wire.errors import bad_request, not_offered
+from deriva_local.wire.errors import bad_request, forbidden
 
 PROTOCOL_VERSION = "1.0"
 
@@ -35,7 +34,7 @@ def create(store: Store, request: Request) -> Response:
     if document.get("clone_source") is not None and not isinstance(document["clone_source"], str):
         raise bad_request("'clone_source' must be text or null.")
     intake.annotations_of(document)
-    made = store.create_catalog(document, who(request))
+    made = store.create_catalog(document, known(request))
     return _made(request, f"/ermrest/catalog/{made}", made)
 
 
@@ -59,8 +58,8 @@ def catalog(store: Store, visit: Visit) -> Response:
         return _show(visit)
     if method == "POST":
         return _maintain(visit)
-    with visit.writing():  # the owner's only, and not while somebody writes
-        pass
+    with visit.writing() as session:  # not while somebody else writes
+        visit.require_owner(session)
     if visit.entry.alias is not None:
         store.delete_alias(visit.entry.alias)
     else:
@@ -69,23 +68,20 @@ def catalog(store: Store, visit: Visit) -> Response:
 
 
 def _show(visit: Visit) -> Response:
-    client = visit.client
-    with visit.database.read(visit.address.snapshot) as session:
-        static.require_owner(session.model, client)
-        snap = micros_to_snap(session.snaptime)
-        onlooker = Onlooker(client.roles, past=session.moment is not None)
+    with visit.looking() as session:
+        view, snap = visit.view(session), micros_to_snap(session.snaptime)
         shown: dict[str, Any] = {
             "id": visit.address.id,
             "snaptime": snap,
-            "rights": static.catalog_rights(onlooker, session.model),
-            "acls": session.model.acls,
+            "rights": rights.catalog_rights(view.onlooker, session.model),
+            **({"acls": session.model.acls} if view.owner else {}),
             "annotations": session.model.annotations,
             "features": FEATURES,
             **visit.entry.facts,
         }
     if visit.entry.alias is not None:
         shown["alias_target"] = visit.entry.id
-    tag = etag.build(client.roles, None, snap, visit.entry.alias)
+    tag = etag.build(visit.client.roles, None, snap, visit.entry.alias)
     return Response(200, {"ETag": tag, "Vary": "cookie", "Content-Type": JSON}, as_json(shown))
 
 
@@ -93,8 +89,8 @@ def _maintain(visit: Visit) -> Response:
     """``POST /ermrest/catalog/id?vacuum`` or ``?analyze``."""
     if not {"vacuum", "analyze"}.intersection(visit.address.options):
         raise bad_request("POST to a catalog needs ?vacuum or ?analyze.")
-    with visit.writing():
-        pass
+    with visit.writing() as session:
+        visit.require_owner(session)
     visit.database.maintain("vacuum" in visit.address.options)
     return Response(204)
 
@@ -107,14 +103,14 @@ def aliases(store: Store, request: Request) -> Response:
     allow(request, "POST")
     document = _facts(intake.document(json_body(request, absent={}) or {}, "body"))
     id = checked_id(document.get("id")) or store.new_id()
-    store.put_alias(_alias(id, document, static.owners(document.get("owner"), who(request))), new=True)
+    store.put_alias(_alias(id, document, static.owners(document.get("owner"), known(request))), new=True)
     return _made(request, f"/ermrest/alias/{id}", id)
 
 
 def alias(store: Store, id: str, request: Request) -> Response:
     """``/ermrest/alias/id``."""
     method = allow(request, "GET", "PUT", "DELETE")
-    client = who(request)
+    client = known(request)
     if method == "PUT":
         return _put_alias(store, id, request, client)
     found = store.alias(id)
@@ -150,4 +146,4 @@ def _alias(id: str, document: Mapping[str, Any], owner: tuple[str, ...]) -> Alia
 
 def _require_owner(found: Alias, client: Client) -> None:
     if not client.roles.intersection(found.owner):
-        raise not_offered(f"Client '{client.id}' does not own alias '{found.id}', and only owners are answered here.")
+        raise forbidden(f"You do not own alias '{found.id}'.")

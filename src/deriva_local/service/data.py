@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from deriva_local.acl.static import require_owner
+from deriva_local.acl.view import View, view_of
 from deriva_local.data.changes import Changes
 from deriva_local.data.insert import InsertOptions, insert
 from deriva_local.data.intake import Field
 from deriva_local.data.update import update_groups, upsert
-from deriva_local.model.elements import Model, Table
+from deriva_local.model.elements import Table
 from deriva_local.query.path import PathBinder
 from deriva_local.query.plan import Output, Ref
 from deriva_local.query.prepared import prepare
 from deriva_local.query.sql import compile_rids
-from deriva_local.service.answers import allow, who
+from deriva_local.service.answers import allow, enter, known, who
 from deriva_local.service.messages import Request, Response
 from deriva_local.service.negotiation import form_of, headers_of, limit_of, option
 from deriva_local.service.rows import csv_body, fetch, given_rows, json_body, outputs_of, stored_rows
@@ -69,13 +69,17 @@ class _Visit:
         accept = self.request.headers.get("accept")
         return etag.build(who(self.request).roles, accept, micros_to_snap(session.snaptime), self.alias)
 
+    def view(self, session: ReadSession) -> View:
+        """Return the model that the session sees, as the client may see it."""
+        return view_of(session.model, who(self.request).roles, past=session.moment is not None)
+
     def check(self, session: ReadSession) -> str:
         """Return the entity tag, if the client may go on.
 
         Raises:
-            Refusal: 304 or 412 by the preconditions, 501 for others than the owner.
+            Refusal: 304 or 412 by the preconditions, 403 or 401 for a catalog that the client may not see.
         """
-        require_owner(session.model, who(self.request))
+        enter(self.view(session))
         tag = self.tag(session)
         status = etag.refused(self.request.method, self.request.headers, tag)
         if status is not None:
@@ -106,7 +110,7 @@ def _read(visit: _Visit) -> Response:
     with visit.database.read(visit.address.snapshot) as session:
         headers = headers_of(visit.address, kind, visit.check(session))
         shape = "values" if kind == CSV else "json"
-        query = prepare(visit.request.target, visit.part, session.model, limit, past, shape)  # type: ignore[arg-type]
+        query = prepare(visit.request.target, visit.part, visit.view(session), limit, past, shape)  # type: ignore[arg-type]
         found = fetch(session, query.sql, query.bindings(session.moment))
     if kind == CSV:
         return Response(200, headers, csv_body(query.outputs, found, _arrays_as_json(visit)))
@@ -127,27 +131,27 @@ def _post_entity(visit: _Visit) -> Response:
         raise bad_request(f"onconflict={conflicts} is not known: use abort or skip.")
     given = visit.names("nondefaults")
     options = InsertOptions(visit.names("defaults") - given, given, conflicts == "skip")
-    with visit.database.write(who(visit.request)) as session:
+    with visit.database.write(known(visit.request)) as session:
         visit.check(session)
-        table = _single_table(visit.part, session.model)
+        table = _single_table(visit.part, visit.view(session))
         rids = insert(session, table, rows, options)
         return _stored_reply(visit, session, table, rows, ([], rids))
 
 
 def _put_entity(visit: _Visit) -> Response:
     rows = visit.rows()
-    with visit.database.write(who(visit.request)) as session:
+    with visit.database.write(known(visit.request)) as session:
         visit.check(session)
-        table = _single_table(visit.part, session.model)
+        table = _single_table(visit.part, visit.view(session))
         return _stored_reply(visit, session, table, rows, upsert(session, table, rows))
 
 
 def _put_groups(visit: _Visit) -> Response:
     rows = visit.rows()
     kind = form_of(visit.address, visit.request, rows.kind)
-    with visit.database.write(who(visit.request)) as session:
+    with visit.database.write(known(visit.request)) as session:
         visit.check(session)
-        table = _single_table(visit.part, session.model)
+        table = _single_table(visit.part, visit.view(session))
         keys, targets = (_fields(table, items) for items in (visit.part.groups, visit.part.items))
         if len({field.name for field in (*keys, *targets)}) < len(keys) + len(targets):
             raise bad_request("A name occurs twice: give one of the columns another name.")
@@ -160,9 +164,9 @@ def _put_groups(visit: _Visit) -> Response:
 
 
 def _delete_entity(visit: _Visit) -> Response:
-    with visit.database.write(who(visit.request)) as session:
+    with visit.database.write(known(visit.request)) as session:
         visit.check(session)
-        binder = PathBinder(session.model)
+        binder = PathBinder(visit.view(session))
         rids = _chosen(session, binder, visit.part.path)
         changes = Changes(session)
         changes.delete(binder.table, rids)
@@ -171,9 +175,9 @@ def _delete_entity(visit: _Visit) -> Response:
 
 def _delete_attribute(visit: _Visit) -> Response:
     """Set the listed columns to NULL."""
-    with visit.database.write(who(visit.request)) as session:
+    with visit.database.write(known(visit.request)) as session:
         visit.check(session)
-        binder = PathBinder(session.model)
+        binder = PathBinder(visit.view(session))
         rids = _chosen(session, binder, visit.part.path)
         columns = [field.column for field in _fields(binder.table, visit.part.items)]
         for column in columns:
@@ -195,8 +199,8 @@ _WRITERS: dict[tuple[str, str], Callable[[_Visit], Response]] = {
 }
 
 
-def _single_table(part: ast.DataResource, model: Model) -> Table:
-    binder = PathBinder(model)
+def _single_table(part: ast.DataResource, view: View) -> Table:
+    binder = PathBinder(view)
     binder.follow(part.path)
     if len(part.path.steps) > 1:
         raise bad_request("Rows can only be written to one table: the path must name nothing else.")

@@ -36,9 +36,9 @@ def whole_model(visit: Visit) -> Response:
     document = json_body(visit.request)
     with visit.writing() as session:
         if isinstance(document, list):
-            made = _create_listed(session, intake.documents(document, "list of elements"))
+            made = _create_listed(visit, session, intake.documents(document, "list of elements"))
             return visit.answer(session, 201, [show(visit, session) for show in made])
-        names = _create_mapped(session, intake.document(document, "body"))
+        names = _create_mapped(visit, session, intake.document(document, "body"))
         portrait = visit.portrait(session)
         shown = {name: portrait.schema(session.model.schemas[name]) for name in names}
         return visit.answer(session, 201, {"schemas": shown})
@@ -51,37 +51,65 @@ def _shown_snaptime(session: ReadSession) -> int:
 Show = Callable[[Visit, WriteSession], Any]
 
 
-def _create_mapped(session: WriteSession, document: Document) -> list[str]:
+def _create_mapped(visit: Visit, session: WriteSession, document: Document) -> list[str]:
     """Create what ``{"schemas": {name: schema}}`` describes; return the names of the schemas."""
     schemas = intake.document(document.get("schemas"), "value of 'schemas'")
     listed = [{"schema_name": name, **intake.document(each, f"schema '{name}'")} for name, each in schemas.items()]
-    _create_listed(session, listed)
+    _create_listed(visit, session, listed)
     return [each["schema_name"] for each in listed]
 
 
-def _create_listed(session: WriteSession, documents: Sequence[Document]) -> list[Show]:
+def _create_listed(visit: Visit, session: WriteSession, documents: Sequence[Document]) -> list[Show]:
     """Create schemas, tables and foreign keys; every foreign key waits until all tables are there."""
     model, shows = session.model, []
     tables: list[tuple[str, Document]] = []
     links: list[Document] = []
+    created: set[str] = set()
     for document in documents:
         if "foreign_key_columns" in document:
             links.append(document)
         elif "table_name" in document:
             schema = identifier(document.get("schema_name"), "schema name")
+            if schema not in created:
+                document = visit.let_create(session, schema, document)
             model, made = ddl.create_table(model, schema, document, session.new_rid)
             tables.append((made.rid, document))
             shows.append(_show_table(made.rid))
         else:
-            model, rid, inside = _create_schema(model, document, session)
+            model, rid, inside = _create_schema(model, visit.let_create(session, None, document), session)
+            created.add(document["schema_name"])
             tables.extend(inside)
             shows.append(_show_schema(rid))
     for rid, document in tables:
         model, _ = ddl.link_table(model, model.table_by_rid[rid], document, session.new_rid)
+    new = {rid for rid, _ in tables}
     for document in links:
-        model, _ = ddl.create_foreign_key(model, _home(model, document), document, session.new_rid)
+        home = _home(model, document)
+        if home.rid not in new:
+            visit.own_table(session, model.schema_by_rid[home.schema].name, home.name)
+        model, _ = ddl.create_foreign_key(model, home, document, session.new_rid)
+    _check_reach(visit, session, model)
     carry_out(session, model)
     return shows
+
+
+def _check_reach(visit: Visit, session: WriteSession, model: Model) -> None:
+    """Let new foreign keys pass if the client sees what they refer to, or has just made it.
+
+    Raises:
+        Refusal: 409, as if the table or column were not there.
+    """
+    view = visit.view(session)
+    if view.owner:
+        return
+    for table in model.tables():
+        before = session.model.table_by_rid.get(table.rid)
+        old = {link.rid for link in before.foreign_keys} if before else set()
+        for link in table.foreign_keys:
+            if link.rid not in old and link.referenced_table in session.model.table_by_rid:
+                target = view.model.table_by_rid.get(link.referenced_table)
+                if target is None or not set(link.referenced_columns) <= target.by_rid.keys():
+                    raise conflict(f"Foreign key '{link.name}' refers to a table or column that does not exist.")
 
 
 def _create_schema(
@@ -120,17 +148,20 @@ def schema(visit: Visit, part: SchemaResource) -> Response:
     method = allow(visit.request, "GET", "POST", "PUT", "DELETE")
     if method == "GET":
         with visit.reading() as session:
-            return visit.answer(session, 200, visit.portrait(session).schema(find.schema(session.model, name, 404)))
+            return visit.answer(
+                session, 200, visit.portrait(session).schema(find.schema(visit.seen(session), name, 404))
+            )
     document = _sparse(visit) if method != "DELETE" else {}
     with visit.writing() as session:
         if method == "DELETE":
-            carry_out(session, ddl.drop_schema(session.model, find.schema(session.model, name, 404)))
+            carry_out(session, ddl.drop_schema(session.model, visit.own_schema(session, name, 404)))
             return visit.answer(session, 204)
-        if method == "PUT" and name in session.model.schemas:
-            model, changed = alter.alter_schema(session.model, session.model.schemas[name], document)
+        if method == "PUT" and name in visit.seen(session).schemas:
+            model, changed = alter.alter_schema(session.model, visit.own_schema(session, name), document)
+            visit.keep_owner(model, changed.acls)
             carry_out(session, model)
             return visit.answer(session, 200, visit.portrait(session).schema(changed))
-        _create_listed(session, [{**document, "schema_name": name}])
+        _create_listed(visit, session, [{**document, "schema_name": name}])
         if not document:
             return visit.answer(session, 201)
         return visit.answer(session, 201, visit.portrait(session).schema(session.model.schemas[name]))
@@ -147,7 +178,7 @@ def tables(visit: Visit, part: TableResource) -> Response:
     """``/schema/S/table``."""
     if allow(visit.request, "GET", "POST") == "GET":
         with visit.reading() as session:
-            found = find.schema(session.model, part.schema)
+            found = find.schema(visit.seen(session), part.schema)
             portrait = visit.portrait(session)
             return visit.answer(session, 200, [portrait.table(each) for each in found.tables.values()])
     document = intake.document(json_body(visit.request), "body")
@@ -156,8 +187,10 @@ def tables(visit: Visit, part: TableResource) -> Response:
 
 
 def _create_table(visit: Visit, session: WriteSession, schema: str, document: Document) -> Response:
+    document = visit.let_create(session, schema, document)
     model, made = ddl.create_table(session.model, schema, document, session.new_rid)
     model, made = ddl.link_table(model, made, document, session.new_rid)
+    _check_reach(visit, session, model)
     carry_out(session, model)
     return visit.answer(session, 201, visit.portrait(session).table(made))
 
@@ -168,17 +201,20 @@ def table(visit: Visit, part: TableResource) -> Response:
     method = allow(visit.request, "GET", "PUT", "DELETE")
     if method == "GET":
         with visit.reading() as session:
-            found = find.table(session.model, part.schema, name, 404)
+            found = find.table(visit.seen(session), part.schema, name, 404)
             return visit.answer(session, 200, visit.portrait(session).table(found))
     document = _sparse(visit) if method == "PUT" else {}
     with visit.writing() as session:
         if method == "DELETE":
-            carry_out(session, ddl.drop_table(session.model, find.table(session.model, part.schema, name, 404)))
+            carry_out(session, ddl.drop_table(session.model, visit.own_table(session, part.schema, name, 404)))
             return visit.answer(session, 204)
-        old = find.schema(session.model, part.schema).tables.get(name)
-        if old is None:
+        if name not in find.schema(visit.seen(session), part.schema).tables:
             return _create_table(visit, session, part.schema, {"table_name": name, **document})
+        old = visit.own_table(session, part.schema, name)
+        if document.get("schema_name") not in (None, part.schema):
+            visit.let_create(session, identifier(document["schema_name"], "schema name"), document)
         model, changed = alter.alter_table(session.model, old, document)
+        visit.keep_owner(model, model.schema_by_rid[changed.schema].acls, changed.acls)
         carry_out(session, model)
         return visit.answer(session, 200, visit.portrait(session).table(changed))
 
@@ -190,12 +226,12 @@ def columns(visit: Visit, part: ColumnResource) -> Response:
     """``…/column``."""
     if allow(visit.request, "GET", "POST") == "GET":
         with visit.reading() as session:
-            found = find.table(session.model, part.schema, part.table)
+            found = find.table(visit.seen(session), part.schema, part.table)
             portrait = visit.portrait(session)
             return visit.answer(session, 200, [portrait.column(found, each) for each in found.columns])
     document = intake.document(json_body(visit.request), "body")
     with visit.writing() as session:
-        return _create_column(visit, session, find.table(session.model, part.schema, part.table), document)
+        return _create_column(visit, session, visit.own_table(session, part.schema, part.table), document)
 
 
 def _create_column(visit: Visit, session: WriteSession, home: Table, document: Document) -> Response:
@@ -210,11 +246,11 @@ def column(visit: Visit, part: ColumnResource) -> Response:
     method = allow(visit.request, "GET", "PUT", "DELETE")
     if method == "GET":
         with visit.reading() as session:
-            home = find.table(session.model, part.schema, part.table)
+            home = find.table(visit.seen(session), part.schema, part.table)
             return visit.answer(session, 200, visit.portrait(session).column(home, find.column(home, name, 404)))
     document = _sparse(visit) if method == "PUT" else {}
     with visit.writing() as session:
-        home = find.table(session.model, part.schema, part.table)
+        home = visit.own_table(session, part.schema, part.table)
         if method == "DELETE":
             carry_out(session, ddl.drop_column(session.model, home, find.column(home, name, 404)))
             return visit.answer(session, 204)
@@ -233,12 +269,12 @@ def keys(visit: Visit, part: KeyResource) -> Response:
     """``…/key``."""
     if allow(visit.request, "GET", "POST") == "GET":
         with visit.reading() as session:
-            found = find.table(session.model, part.schema, part.table)
+            found = find.table(visit.seen(session), part.schema, part.table)
             portrait = visit.portrait(session)
             return visit.answer(session, 200, [portrait.key(found, each) for each in found.keys])
     document = intake.document(json_body(visit.request), "body")
     with visit.writing() as session:
-        home = find.table(session.model, part.schema, part.table)
+        home = visit.own_table(session, part.schema, part.table)
         model, made = ddl.create_key(session.model, home, document, session.new_rid)
         carry_out(session, model)
         return visit.answer(session, 201, [visit.portrait(session).key(model.table_by_rid[home.rid], made)])
@@ -250,11 +286,11 @@ def key(visit: Visit, part: KeyResource) -> Response:
     method = allow(visit.request, "GET", "PUT", "DELETE")
     if method == "GET":
         with visit.reading() as session:
-            home = find.table(session.model, part.schema, part.table)
+            home = find.table(visit.seen(session), part.schema, part.table)
             return visit.answer(session, 200, visit.portrait(session).key(home, find.key(home, names)))
     document = _sparse(visit) if method == "PUT" else {}
     with visit.writing() as session:
-        home = find.table(session.model, part.schema, part.table)
+        home = visit.own_table(session, part.schema, part.table)
         if method == "DELETE":
             carry_out(session, ddl.drop_key(session.model, home, find.key(home, names)))
             return visit.answer(session, 204)
@@ -278,13 +314,14 @@ def foreign_keys(visit: Visit, part: ForeignKeyResource) -> Response:
     """``…/foreignkey``."""
     if allow(visit.request, "GET", "POST") == "GET":
         with visit.reading() as session:
-            found = find.table(session.model, part.schema, part.table)
+            found = find.table(visit.seen(session), part.schema, part.table)
             portrait = visit.portrait(session)
             return visit.answer(session, 200, [portrait.foreign_key(each) for each in found.foreign_keys])
     document = intake.document(json_body(visit.request), "body")
     with visit.writing() as session:
-        home = find.table(session.model, part.schema, part.table)
+        home = visit.own_table(session, part.schema, part.table)
         model, made = ddl.create_foreign_key(session.model, home, document, session.new_rid)
+        _check_reach(visit, session, model)
         carry_out(session, model)
         return visit.answer(session, 201, [visit.portrait(session).foreign_key(made)])
 
@@ -294,17 +331,18 @@ def foreign_key(visit: Visit, part: ForeignKeyResource) -> Response:
     if part.referenced_columns is None:
         allow(visit.request, "GET")
         with visit.reading() as session:
-            found = chosen(session.model, part)
+            found = chosen(visit.seen(session), part)
             if not found:
                 raise not_found(f"Table '{part.table}' has no such foreign key.")
             return visit.answer(session, 200, [visit.portrait(session).foreign_key(each) for each in found])
     method = allow(visit.request, "GET", "PUT", "DELETE")
     if method == "GET":
         with visit.reading() as session:
-            found = chosen(session.model, part)
+            found = chosen(visit.seen(session), part)
             return visit.answer(session, 200, [visit.portrait(session).foreign_key(each) for each in found])
     document = _one(json_body(visit.request)) if method == "PUT" else {}
     with visit.writing() as session:
+        home = visit.own_table(session, part.schema, part.table)
         found = chosen(session.model, part)
         if method == "DELETE":
             model = session.model
@@ -313,8 +351,8 @@ def foreign_key(visit: Visit, part: ForeignKeyResource) -> Response:
             carry_out(session, model)
             return visit.answer(session, 204)
         if not found:
-            home = find.table(session.model, part.schema, part.table)
             model, changed = ddl.create_foreign_key(session.model, home, _ends(part, document), session.new_rid)
+            _check_reach(visit, session, model)
         else:
             model, changed = alter.alter_foreign_key(session.model, found[0], document)
         carry_out(session, model)

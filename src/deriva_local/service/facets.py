@@ -12,7 +12,8 @@ from deriva_local.model import edit, find, intake
 from deriva_local.model.elements import Acls, Column, Document, ForeignKey, Key, Model, Schema, Table
 from deriva_local.service.answers import Visit, allow, json_body, text_body
 from deriva_local.service.elements import chosen
-from deriva_local.service.messages import Client, Response
+from deriva_local.service.messages import Response
+from deriva_local.store.database import ReadSession
 from deriva_local.store.remodel import carry_out
 from deriva_local.url.ast import (
     CatalogPart,
@@ -24,18 +25,20 @@ from deriva_local.url.ast import (
     SchemaResource,
     TableResource,
 )
-from deriva_local.wire.errors import conflict, forbidden, not_found
+from deriva_local.wire.errors import conflict, not_found
 
 Element: TypeAlias = Model | Schema | Table | Column | Key | ForeignKey
 
 
 @dataclass(frozen=True)
 class Subject:
-    """The element whose facet is addressed. ``put`` returns the model with a changed one in its place."""
+    """The element whose facet is addressed. ``put`` returns the model with a changed one in its place; who owns it
+    follows from the ``lists`` from the catalog down to the table."""
 
     kind: Kind | None
     element: Any
     put: Callable[[Any], Model]
+    lists: tuple[Acls, ...]
 
 
 def handle(visit: Visit, facet: Facet) -> Response:
@@ -50,10 +53,10 @@ def subject(model: Model, part: CatalogPart) -> Subject:
         Refusal: 409 if it does not exist.
     """
     if isinstance(part, CatalogResource):
-        return Subject("catalog", model, lambda changed: changed)
+        return Subject("catalog", model, lambda changed: changed, (model.acls,))
     if isinstance(part, SchemaResource):
         found = find.schema(model, part.name or "")
-        return Subject("schema", found, lambda changed: edit.put_schema(model, changed))
+        return Subject("schema", found, lambda changed: edit.put_schema(model, changed), (model.acls, found.acls))
     if isinstance(part, TableResource | ColumnResource | KeyResource | ForeignKeyResource):
         table = find.table(model, part.schema, part.table or "")
         return _inside(model, table, part)
@@ -63,26 +66,50 @@ def subject(model: Model, part: CatalogPart) -> Subject:
 def _inside(
     model: Model, table: Table, part: TableResource | ColumnResource | KeyResource | ForeignKeyResource
 ) -> Subject:
+    lists = (model.acls, model.schema_by_rid[table.schema].acls, table.acls)
     if isinstance(part, TableResource):
-        return Subject("table", table, lambda changed: edit.put_table(model, changed))
+        return Subject("table", table, lambda changed: edit.put_table(model, changed), lists)
     if isinstance(part, ColumnResource):
         column = find.column(table, part.column or "")
-        return Subject("column", column, lambda changed: edit.put_table(model, edit.put_column(table, changed)))
+        return Subject("column", column, lambda changed: edit.put_table(model, edit.put_column(table, changed)), lists)
     if isinstance(part, KeyResource):
         key = find.key(table, part.columns or (), missing=409)
-        return Subject(None, key, lambda changed: edit.put_table(model, edit.put_key(table, changed)))
+        return Subject(None, key, lambda changed: edit.put_table(model, edit.put_key(table, changed)), lists)
     links = chosen(model, part)
     if len(links) != 1:
         raise conflict(f"Table '{table.name}' has no such foreign key.")
-    return Subject("foreign_key", links[0], lambda changed: edit.put_table(model, edit.put_foreign_key(table, changed)))
+    return Subject(
+        "foreign_key", links[0], lambda changed: edit.put_table(model, edit.put_foreign_key(table, changed)), lists
+    )
+
+
+def _seen(visit: Visit, session: ReadSession) -> Subject:
+    """Return the element that the address names, as the client sees it."""
+    return subject(visit.seen(session), visit.address.part)
+
+
+def _owned(visit: Visit, session: ReadSession) -> Subject:
+    """Return the element that the address names, in the whole model, for its owner.
+
+    Raises:
+        Refusal: 409 if the client sees no such element, 403 or 401 if it is not theirs.
+    """
+    view = visit.view(session)
+    if not view.owner:
+        seen = subject(view.model, visit.address.part)
+        if not view.onlooker.holds("owner", *seen.lists):
+            raise view.denied("see or change this: it belongs to somebody else")
+    return subject(session.model, visit.address.part)
 
 
 def _change(visit: Visit, status: int, change: Callable[[Subject], tuple[dict[str, Any], Any]]) -> Response:
     """Replace fields of the subject; ``change`` returns them with what is shown, None for an empty answer."""
     with visit.writing() as session:
-        found = subject(session.model, visit.address.part)
+        found = _owned(visit, session)
         fields, shown = change(found)
         model = found.put(replace(found.element, **fields))
+        if "acls" in fields:
+            visit.keep_owner(model, *_lists_of(found, fields["acls"])[1:])
         if "acl_bindings" in fields:
             _check_bindings(model, found)
         carry_out(session, model)
@@ -95,7 +122,7 @@ def _change(visit: Visit, status: int, change: Callable[[Subject], tuple[dict[st
 def _annotations(visit: Visit, _: str) -> Response:
     if allow(visit.request, "GET", "PUT") == "GET":
         with visit.reading() as session:
-            return visit.answer(session, 200, subject(session.model, visit.address.part).element.annotations)
+            return visit.answer(session, 200, _seen(visit, session).element.annotations)
     document = intake.document(json_body(visit.request), "body")
     return _change(visit, 204, lambda found: ({"annotations": document}, None))
 
@@ -104,12 +131,12 @@ def _annotation(visit: Visit, key: str) -> Response:
     method = allow(visit.request, "GET", "PUT", "DELETE")
     if method == "GET":
         with visit.reading() as session:
-            return visit.answer(session, 200, _present(subject(session.model, visit.address.part), key)[key])
+            return visit.answer(session, 200, _present(_seen(visit, session), key)[key])
     if method == "DELETE":
         return _change(visit, 204, lambda found: ({"annotations": _without(_present(found, key), key)}, None))
     value = json_body(visit.request)
     with visit.writing() as session:
-        found = subject(session.model, visit.address.part)
+        found = _owned(visit, session)
         status = 204 if key in found.element.annotations else 201
         changed = replace(found.element, annotations={**found.element.annotations, key: value})
         carry_out(session, found.put(changed))
@@ -134,7 +161,7 @@ def _comment(visit: Visit, _: str) -> Response:
     method = allow(visit.request, "GET", "PUT", "DELETE")
     if method == "GET":
         with visit.reading() as session:
-            comment = subject(session.model, visit.address.part).element.comment
+            comment = _seen(visit, session).element.comment
             if comment is None:
                 raise not_found("There is no comment.")
             headers = {"ETag": visit.tag(session), "Vary": "cookie", "Content-Type": "text/plain"}
@@ -150,7 +177,7 @@ def _acls(visit: Visit, _: str) -> Response:
     method = allow(visit.request, "GET", "PUT", "DELETE")
     if method == "GET":
         with visit.reading() as session:
-            return visit.answer(session, 200, _controlled(subject(session.model, visit.address.part)).acls)
+            return visit.answer(session, 200, _controlled(_owned(visit, session)).acls)
     document = intake.document(json_body(visit.request), "body") if method == "PUT" else {}
 
     def change(found: Subject) -> tuple[dict[str, Any], Any]:
@@ -158,7 +185,6 @@ def _acls(visit: Visit, _: str) -> Response:
         acls = intake.acls({"acls": document}, _kind(found))
         if found.kind == "catalog":
             acls = {name: acls.get(name, ()) for name in NAMES["catalog"]}
-        _keep_owner(visit.client, found, acls)
         return {"acls": acls}, acls
 
     return _change(visit, 200 if method == "PUT" else 204, change)
@@ -168,7 +194,7 @@ def _acl(visit: Visit, name: str) -> Response:
     method = allow(visit.request, "GET", "PUT", "DELETE")
     if method == "GET":
         with visit.reading() as session:
-            found = subject(session.model, visit.address.part)
+            found = _owned(visit, session)
             acls = _controlled(found).acls
             if name not in NAMES[_kind(found)]:
                 raise not_found(f"There is no access control list '{name}'.")
@@ -182,7 +208,6 @@ def _acl(visit: Visit, name: str) -> Response:
             raise not_found(f"There is no access control list '{name}'.")
         left = {**_without(acls, name), **({name: ()} if kind == "catalog" else {})}
         changed = left if method == "DELETE" else {**left, name: intake.acl(kind, name, document)}
-        _keep_owner(visit.client, found, changed)
         return {"acls": changed}, changed.get(name)
 
     return _change(visit, 200 if method == "PUT" else 204, change)
@@ -200,9 +225,9 @@ def _kind(found: Subject) -> Kind:
     return found.kind
 
 
-def _keep_owner(client: Client, found: Subject, acls: Acls) -> None:
-    if found.kind == "catalog" and not client.roles.intersection(acls.get("owner", ())):
-        raise forbidden("You would no longer own this catalog: keep yourself among its owners.")
+def _lists_of(found: Subject, acls: Acls) -> tuple[Acls, ...]:
+    """Return the lists that make an owner of the changed element."""
+    return (*found.lists[:-1], acls) if found.kind in ("catalog", "schema", "table") else found.lists
 
 
 # ------------------------------------------------------------------------------------------------------------ bindings
@@ -212,7 +237,7 @@ def _bindings(visit: Visit, _: str) -> Response:
     method = allow(visit.request, "GET", "PUT", "DELETE")
     if method == "GET":
         with visit.reading() as session:
-            return visit.answer(session, 200, _bound(subject(session.model, visit.address.part)).acl_bindings)
+            return visit.answer(session, 200, _bound(_owned(visit, session)).acl_bindings)
     document = intake.document(json_body(visit.request), "body") if method == "PUT" else {}
 
     def change(found: Subject) -> tuple[dict[str, Any], Any]:
@@ -226,7 +251,7 @@ def _binding(visit: Visit, name: str) -> Response:
     method = allow(visit.request, "GET", "PUT", "DELETE")
     if method == "GET":
         with visit.reading() as session:
-            return visit.answer(session, 200, _present_binding(subject(session.model, visit.address.part), name)[name])
+            return visit.answer(session, 200, _present_binding(_owned(visit, session), name)[name])
     document = json_body(visit.request) if method == "PUT" else None
 
     def change(found: Subject) -> tuple[dict[str, Any], Any]:

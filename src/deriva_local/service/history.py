@@ -28,6 +28,7 @@ def history(visit: Visit, part: HistoryResource) -> Response:
     if part.start is not None or until is None:
         raise bad_request("History is truncated from its beginning: DELETE /history/,until.")
     with visit.writing() as session:
+        visit.require_owner(session)
         truncate(session, until)
         return visit.answer(session, 204)
 
@@ -47,4 +48,4 @@ def entity_rid(visit: Visit, part: EntityRidResource) -> Response:
     with visit.reading() as session:
         tag = etag.build(visit.client.roles, None, micros_to_snap(session.snaptime), visit.entry.alias)
         headers = {"ETag": tag, "Vary": "cookie", "Content-Type": JSON}
-        return Response(200, headers, as_json(resolve_rid(session, part.rid)))
+        return Response(200, headers, as_json(resolve_rid(session, visit.view(session), part.rid)))

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from deriva_local.acl import static
+from deriva_local.acl import rights
 from deriva_local.acl.bindings import check_bindings
 from deriva_local.acl.static import Onlooker
 from deriva_local.model import alter, ddl
 from deriva_local.model.elements import Acls, Model
 from deriva_local.model.intake import SYSTEM_TYPES
-from deriva_local.service.messages import Client
 from deriva_local.wire.crockford import encode
 from deriva_local.wire.errors import Refusal
 
@@ -67,27 +66,19 @@ def test_rights_on_a_table(
     roles: set[str], catalog: Acls, schema: Acls, table: Acls, expected: tuple[str, ...]
 ) -> None:
     made = model(catalog, schema, table)
-    shown = static.table_rights(Onlooker(frozenset(roles)), made, made.schemas["S"].tables["T"])
+    shown = rights.table_rights(Onlooker(frozenset(roles)), made, made.schemas["S"].tables["T"])
     assert tuple(name for name, right in shown.items() if right) == expected
-    past = static.table_rights(Onlooker(frozenset(roles), past=True), made, made.schemas["S"].tables["T"])
+    past = rights.table_rights(Onlooker(frozenset(roles), past=True), made, made.schemas["S"].tables["T"])
     assert tuple(name for name, right in past.items() if right) == tuple(n for n in expected if n == "select")
 
 
 def test_rights_on_system_columns() -> None:
     made = model({"owner": ("me",)}, {}, {})
     table = made.schemas["S"].tables["T"]
-    shown = {each.name: static.column_rights(Onlooker(frozenset({"me"})), made, table, each) for each in table.columns}
-    assert {name for name, rights in shown.items() if not rights["update"]} == {"RMT", "RMB"}
-    assert {name for name, rights in shown.items() if not rights["insert"]} == {"RMT", "RMB"}
-    assert all(rights["select"] for rights in shown.values())
-
-
-def test_others_than_the_owner_are_told_where_they_would_be_served() -> None:
-    made = model({"owner": ("me",), "select": ("*",)}, {}, {})
-    static.require_owner(made, Client("me", "Me", frozenset({"me", "*"})))
-    with pytest.raises(Refusal) as refused:
-        static.require_owner(made, Client("you", "You", frozenset({"you", "*"})))
-    assert refused.value.status == 501
+    shown = {each.name: rights.column_rights(Onlooker(frozenset({"me"})), made, table, each) for each in table.columns}
+    assert {name for name, each in shown.items() if not each["update"]} == {"RMT", "RMB"}
+    assert {name for name, each in shown.items() if not each["insert"]} == {"RMT", "RMB"}
+    assert all(each["select"] for each in shown.values())
 
 
 # ------------------------------------------------------------------------------------------------------------ bindings

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from zoo import Catalog, table
 
+from deriva_local.acl.view import view_of
 from deriva_local.query import patterns
 from deriva_local.query.bind import bind
 from deriva_local.query.fragment import Late
@@ -28,7 +29,9 @@ def statement(catalog: Catalog, path: str, snapshot: str | None = None) -> tuple
     assert isinstance(address, CatalogAddress)
     assert isinstance(address.part, DataResource)
     with catalog.service.store.catalog(catalog.id).read(snapshot) as session:
-        compiled = compile_plan(bind(address.part, session.model, 7), snapshot is not None, "json")
+        compiled = compile_plan(
+            bind(address.part, view_of(session.model, catalog.service.owner.roles), 7), snapshot is not None, "json"
+        )
         params = [session.moment if isinstance(each, Late) else each for each in compiled.params]
         plan = session.connection.execute("EXPLAIN QUERY PLAN " + compiled.text, params).fetchall()
     return compiled.text, [row[3] for row in plan]
@@ -85,7 +88,8 @@ def test_a_query_is_prepared_once_per_model(wild: Catalog) -> None:
 
     def prepared() -> object:
         with wild.service.store.catalog(wild.id).read() as session:
-            return prepare(target, address.part, session.model, None, False, "json")  # type: ignore[union-attr, arg-type]
+            view = view_of(session.model, wild.service.owner.roles)
+            return prepare(target, address.part, view, None, False, "json")  # type: ignore[union-attr, arg-type]
 
     first = prepared()
     wild.insert("zoo:Note", {"Text": "x"})

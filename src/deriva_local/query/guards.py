@@ -1,0 +1,33 @@
+"""Turns the guards of rows into SQL predicates: one grant must hold, and a grant that leads away from its row becomes
+an EXISTS over the tables that it leads through.
+
+Floor 1, pure.
+"""
+
+from __future__ import annotations
+
+from deriva_local.acl.projections import BASE
+from deriva_local.history.versions import quoted
+from deriva_local.query.conditions import compile_condition
+from deriva_local.query.fragment import Sql, all_of, any_of, joined
+from deriva_local.query.plan import Grant, Guard
+from deriva_local.query.tables import alive, link_of
+
+ROW = f"T{BASE}"
+"""The alias that the guarded row must have where a guard is used."""
+
+
+def compile_guard(guard: Guard, past: bool) -> Sql:
+    """Return the predicate of a guard, which speaks of the row as :data:`ROW`."""
+    return any_of([_grant(each, past) for each in guard])
+
+
+def _grant(grant: Grant, past: bool) -> Sql:
+    conditions = [compile_condition(each) for each in grant.conditions]
+    if not grant.instances:
+        return all_of(conditions)
+    numbered = list(enumerate(grant.instances, BASE + 1))
+    sources = ", ".join(f"{quoted(instance.table.physical)} AS T{place}" for place, instance in numbered)
+    links = [link_of(link) for instance in grant.instances for link in instance.links]
+    lives = [alive(f"T{place}", past) for place, _ in numbered]
+    return joined(" ", [Sql(f"EXISTS (SELECT 1 FROM {sources} WHERE"), all_of([*lives, *links, *conditions]), Sql(")")])
