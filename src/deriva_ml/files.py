@@ -55,9 +55,21 @@ def fsync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def make_folder(path: Path) -> None:
+    """Make the folder ``path`` and those above it, durably, where they are missing."""
+    if path.is_dir():
+        return
+    make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    fsync_folder(path.parent)
+
+
 @contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes the place of ``path``, whole and durable, when the block ends well, and vanishes if not."""
+def replacing(path: Path, *, name_durable: bool = True) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of ``path``, whole and durable, when the block ends well, and vanishes if not.
+
+    ``name_durable=False`` leaves the folder to be synced by the caller, once for many files.
+    """
     temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
     try:
         with temporary.open("xb") as file:
@@ -68,7 +80,8 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    fsync_folder(path.parent)
+    if name_durable:
+        fsync_folder(path.parent)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -83,9 +96,9 @@ def hash_file(path: Path) -> Digest:
         return _read_hashed(source, lambda block: None)
 
 
-def copy_hashed(source: Path, target: Path) -> Digest:
-    """Copy ``source`` to ``target``, whole and durable, and return its digest: one pass over the bytes."""
-    with source.open("rb") as reader, replacing(target) as writer:
+def copy_hashed(source: Path, target: Path, *, name_durable: bool = True) -> Digest:
+    """Copy ``source`` to ``target``, whole and durable as for :func:`replacing`, and return its digest: one pass over the bytes."""
+    with source.open("rb") as reader, replacing(target, name_durable=name_durable) as writer:
         return _read_hashed(reader, writer.write)
 
 

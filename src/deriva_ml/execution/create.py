@@ -37,7 +37,7 @@ from deriva_ml.execution.run import Run, lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import Event, ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
-from deriva_ml.files import hash_file, write_whole
+from deriva_ml.files import hash_file, make_folder, write_whole
 from deriva_ml.names import DRY_RUN_RID
 from deriva_ml.workflow.registry import add_workflow
 
@@ -152,7 +152,7 @@ def _registered(
 def _sealed(folder: Path, schema: str, files: Sequence[MetadataFile], rids: Sequence[str]) -> list[Entry]:
     """Write the files that describe the run, and return them as sealed entries."""
     sealed = folder / "sealed"
-    sealed.mkdir(parents=True, exist_ok=True)
+    make_folder(sealed)
     entries = []
     for file, rid in zip(files, rids, strict=True):
         path = sealed / file.name

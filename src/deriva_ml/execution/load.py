@@ -102,7 +102,8 @@ def _load_group(run: Run, group: AssetGroup) -> AssetGroup:
     stored = (
         insert(run.session, group.table.name, group.asset_rows(), given={"RID"}, skip_conflicts=True) if new else []
     )
-    skipped = {rid: entry for rid, entry in new.items() if rid not in {row["RID"] for row in stored}}
+    written = {row["RID"] for row in stored}
+    skipped = {rid: entry for rid, entry in new.items() if rid not in written}
     if not skipped:
         return group
     present = {row["RID"] for row in select(run.session, group.table.name, {"RID": list(skipped)}, columns=["RID"])}

@@ -19,7 +19,7 @@ from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.report import UploadProgress, listed
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staging import has_changed, reused_path, stamp
-from deriva_ml.files import copy_hashed, write_whole
+from deriva_ml.files import copy_hashed, fsync_folder, make_folder, write_whole
 from deriva_ml.names import TableName
 
 TOGETHER = 200
@@ -113,17 +113,20 @@ def seal(run: Run, progress: Progress | None) -> None:
     """
     _write_logged(run)
     pending = run.staged.entries(EntryState.PENDING)
+    if pending:
+        make_folder(run.folder / "sealed")
     for start in range(0, len(pending), TOGETHER):
-        run.staged.save([_seal_one(run, entry, progress) for entry in pending[start : start + TOGETHER]])
+        sealed = [_seal_one(run, entry, progress) for entry in pending[start : start + TOGETHER]]
+        fsync_folder(run.folder / "sealed")
+        run.staged.save(sealed)
 
 
 def _seal_one(run: Run, entry: Entry, progress: Progress | None) -> Entry:
     path = run.folder / entry.staged
     target = run.folder / "sealed" / str(entry.id)
-    target.parent.mkdir(exist_ok=True)
     try:
         before = stamp(path)
-        digest = copy_hashed(path, target)
+        digest = copy_hashed(path, target, name_durable=False)
         after = stamp(path)
     except FileNotFoundError as error:
         raise DerivaMLUploadError(_missing(entry, path)) from error
@@ -183,6 +186,6 @@ def _hold(
     """File first, row second: register the file that holds what was logged, and mark that as held."""
     entry = run.staging.fresh(run.session.model().ml_table("Execution_Metadata"), name)
     path = run.folder / entry.staged
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_whole(path, text.encode())
     run.staged.hold_logged(connection, kind, replace(entry, asset_types=(asset_type,), description=description))

@@ -21,7 +21,7 @@ from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.execution import manifest
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.staged import Staged
-from deriva_ml.files import BLOCK, fsync_folder, replacing, sync, write_whole
+from deriva_ml.files import BLOCK, fsync_folder, make_folder, replacing, sync, write_whole
 from deriva_ml.names import safe_file_name
 
 MANIFEST = "asset-manifest.json"
@@ -182,7 +182,7 @@ class Staging:
 
     def _folder(self, target: Path) -> None:
         if target.parent not in self._folders:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             self._folders.add(target.parent)
 
     def forget_folders(self) -> None:
@@ -205,7 +205,7 @@ class Staging:
     def write_manifest(self) -> None:
         """Write ``asset-manifest.json`` from the store, whole or not at all."""
         with self._guard:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             write_whole(self.folder / MANIFEST, manifest.document(self.staged.rid, self.staged.entries()))
 
     def sync(self) -> None:

@@ -31,7 +31,7 @@ def test_a_disk_that_is_full_while_sealing_loses_nothing(
 ) -> None:
     exe = staged(local_lab, workflow)
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
@@ -83,8 +83,8 @@ def test_a_file_that_grows_while_it_is_read_is_not_sealed(
 
     real = seal.copy_hashed
 
-    def while_writing(source: Path, target: Path) -> Any:
-        digest = real(source, target)
+    def while_writing(source: Path, target: Path, **how: Any) -> Any:
+        digest = real(source, target, **how)
         with source.open("a") as file:
             file.write("more")
         return digest
