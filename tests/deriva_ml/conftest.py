@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -46,9 +47,18 @@ def served_ml(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.communicate(timeout=START_SECONDS)
 
 
+@pytest.fixture(scope="session")
+def fresh_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home just after its first use, closed, to be copied: making one for each test would take longer."""
+    folder = tmp_path_factory.mktemp("fresh") / "home"
+    DerivaML(working_dir=folder).session.port.close()
+    return folder
+
+
 @pytest.fixture
-def embedded_ml(home: Path) -> Iterator[DerivaML]:
+def embedded_ml(home: Path, fresh_home: Path) -> Iterator[DerivaML]:
     """An embedded catalog on a fresh home."""
+    shutil.copytree(fresh_home, home)
     opened = DerivaML()
     yield opened
     opened.session.port.close()

@@ -35,15 +35,16 @@ from deriva_ml.schema.tables import TERMS, ml_tables
 # -------------------------------------------------------------------------------------------------------------- first use
 
 
-def test_first_use_makes_a_catalog_with_everything(embedded_ml: DerivaML, home: Path) -> None:
-    assert embedded_ml.working_dir == home
-    assert embedded_ml.workspace == home / "workspaces" / "embedded__1" and embedded_ml.workspace.is_dir()
-    assert embedded_ml.default_schema == "domain" and embedded_ml.domain_schemas == {"domain"}
-    assert embedded_ml.host_name == "embedded" and embedded_ml.catalog_id == "1"
-    model = embedded_ml.session.model()
+def test_first_use_makes_a_catalog_with_everything(home: Path) -> None:
+    ml = DerivaML()
+    assert ml.working_dir == home
+    assert ml.workspace == home / "workspaces" / "embedded__1" and ml.workspace.is_dir()
+    assert ml.default_schema == "domain" and ml.domain_schemas == {"domain"}
+    assert ml.host_name == "embedded" and ml.catalog_id == "1"
+    model = ml.session.model()
     assert {table.name.name for table in model.tables()} == {table.name for table in ml_tables("deriva-ml")}
     for vocabulary, terms in TERMS.items():
-        assert {term.name for term in embedded_ml.list_vocabulary_terms(vocabulary)} == set(terms)
+        assert {term.name for term in ml.list_vocabulary_terms(vocabulary)} == set(terms)
 
 
 def test_the_next_use_finds_it_as_it_was(embedded_ml: DerivaML) -> None:
