@@ -38,6 +38,7 @@ FLOORS: list[tuple[str, int]] = [
     ("deriva_local/history/*.py", 2),
     ("deriva_local/data/*.py", 2),
     ("deriva_local/objects/*.py", 2),
+    ("deriva_local/users/*.py", 2),
     # doors
     ("deriva_local/service/*.py", 3),
     # deriva_ml: words
@@ -60,6 +61,7 @@ FLOORS: list[tuple[str, int]] = [
     # doors
     ("deriva_ml/cli/*.py", 4),
     ("deriva_ml/demo/*.py", 4),
+    ("deriva_ml/launch/*.py", 4),
     # hands
     ("deriva_ml/catalog/*.py", 2),
     ("deriva_ml/bag/*.py", 2),
@@ -83,7 +85,8 @@ LAZY_ALLOWED = (
 )
 # One adapter file per heavy or optional dependency: file pattern -> what it may load when first used.
 ADAPTERS = {
-    "deriva_ml/catalog/clients.py": {"deriva", "requests", "urllib3"},
+    "deriva_ml/catalog/clients.py": {"deriva"},
+    "deriva_ml/catalog/embedded.py": {"deriva_local"},
     "deriva_ml/catalog/remote.py": {"deriva", "requests", "urllib3"},
     "deriva_ml/bag/verify.py": {"bdbag"},
     "deriva_ml/workflow/version.py": {"setuptools_scm"},

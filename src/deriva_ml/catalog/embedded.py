@@ -112,6 +112,12 @@ class EmbeddedPort:
             headers.setdefault("content-length", str(len(body)))
         return self.service.handle(messages.Request(request.method, request.path, headers, body, self.service.owner))
 
+    def known_to_client(self, name: str) -> None:
+        """Let the deriva client's own objects reach this store under the host ``name``, without a socket."""
+        from deriva_local.service.adapter import route
+
+        route(name, self.service)
+
     def close(self) -> None:
         """Let go of the store's files; whoever asks again opens them again."""
         detach(self.service.folder)
