@@ -129,7 +129,7 @@ def float_text(number: float | str) -> str:
     if math.isinf(number):
         return "Infinity" if number > 0 else "-Infinity"
     if number == 0:
-        return "-0" if math.copysign(1, number) < 0 else "0"
+        return "0"
     text = repr(float(number))
     mantissa, _, exponent = text.partition("e")
     power = int(exponent) if exponent else Decimal(text).adjusted()
@@ -141,7 +141,8 @@ def float_text(number: float | str) -> str:
 
 
 def _stored_float(number: float) -> float | str:
-    return "NaN" if math.isnan(number) else number
+    """Return a float as it is stored; minus zero loses its sign, which JSON readers would lose in any case."""
+    return "NaN" if math.isnan(number) else number + 0.0
 
 
 def _float_from_text(text: str) -> float | str:
@@ -153,7 +154,7 @@ def _float_from_text(text: str) -> float | str:
     number = float(word)
     if math.isinf(number):
         raise ValueError(f"{text} is out of range for a float of 8 bytes.")
-    return number
+    return number + 0.0
 
 
 def _single(number: float | str) -> float | str:
@@ -166,7 +167,7 @@ def _single(number: float | str) -> float | str:
         raise ValueError(f"{number} is out of range for a float of 4 bytes.") from None
     (exact,) = struct.unpack("<f", packed)
     candidates = (float(f"{exact:.{digits}g}") for digits in range(6, 10))
-    return next(each for each in candidates if struct.pack("<f", each) == packed)
+    return next(each for each in candidates if struct.pack("<f", each) == packed) + 0.0
 
 
 def _float_codec(rounded: Callable[[Any], float | str]) -> Codec:

@@ -29,6 +29,7 @@ TABLE: list[tuple[str, Any, Any, Any, Any, Any]] = [
     ("float8", Decimal("1e15"), 1e15, 1e15, "1e+15", "1e+15"),
     ("float8", Decimal("123456789012345"), 123456789012345.0, 123456789012345, "123456789012345", "123456789012345"),
     ("float8", Decimal("0.00001234"), 1.234e-05, 1.234e-05, "1.234e-05", "1.234e-05"),
+    ("float8", Decimal("-0.0"), 0.0, 0, "0", "0"),
     ("float8", "NaN", "NaN", "NaN", "NaN", "NaN"),
     ("float8", "-Infinity", float("-inf"), "-Infinity", "-Infinity", "-Infinity"),
     ("float4", Decimal("0.1"), 0.1, 0.1, "0.1", "0.1"),
