@@ -209,7 +209,8 @@ def test_two_files_know_the_service() -> None:
         for found in imports_of(file)
         if found.module.split(".")[0] == "deriva_local"
     }
-    assert knowing <= {"deriva_ml/catalog/embedded.py", "deriva_ml/cli/serve.py"}, knowing
+    serve_command = {file for file in knowing if fnmatchcase(file, "deriva_ml/cli/serve*.py")}
+    assert knowing - serve_command <= {"deriva_ml/catalog/embedded.py"}, knowing
 
 
 def test_no_import_cycles() -> None:
