@@ -233,6 +233,7 @@ def _save_rid(run: Run, place: Place, workflow: str) -> None:
         "catalog_id": run.session.catalog_id,
         "workflow_rid": workflow,
         "execution_rid": run.rid,
+        "home": str(run.store.workspace.parents[1]),
         "hydra_runtime_output_dir": str(place.hydra_dir) if place.hydra_dir else None,
     }
     write_whole(Path(target).absolute(), json.dumps(content).encode())

@@ -21,7 +21,7 @@ from deriva_ml.dataset.download import download_into
 from deriva_ml.dataset.resolve import resolve_specs
 from deriva_ml.dataset.spec import DatasetSpec, read_spec
 from deriva_ml.errors import DerivaMLException, DerivaMLValidationError
-from deriva_ml.execution import inputs, nesting
+from deriva_ml.execution import inputs, liveness, nesting
 from deriva_ml.execution.commit import commit, committed_outputs
 from deriva_ml.execution.configuration import ExecutionConfiguration, plain
 from deriva_ml.execution.create import Created, Place
@@ -202,8 +202,9 @@ class Execution:
     # ------------------------------------------------------------------------------------------------------ life cycle
 
     def __enter__(self) -> Self:
-        """Start the run: Created → Running."""
-        self.execution_start()
+        """Start the run: Created → Running; one that this process has started goes on."""
+        if not liveness.held_here(self._run.lock_file("run")):
+            self.execution_start()
         return self
 
     def __exit__(

@@ -20,7 +20,7 @@ from deriva_ml.dataset.resolve import ResolvedSpec, resolve_specs
 from deriva_ml.dataset.spec import DatasetSpec
 from deriva_ml.enums import AssetRole, ExecAssetType
 from deriva_ml.environment.host import host_name
-from deriva_ml.errors import DerivaMLTableTypeError, DerivaMLValidationError
+from deriva_ml.errors import DerivaMLNotFoundError, DerivaMLTableTypeError, DerivaMLValidationError
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.run import Run
 from deriva_ml.files import BLOCK, Digest, hash_file, replacing
@@ -207,6 +207,10 @@ def _free_place(folder: Path, asset: Asset) -> Path:
 
 
 def _fetch(run: Run, asset: Asset, target: Path, table: TableName, cache: Path | None) -> AssetFilePath:
+    if not asset.url.startswith(("/", "http://", "https://")):
+        raise DerivaMLNotFoundError(
+            f"The bytes of {asset.asset_rid} ({asset.filename}) are not in the object store, but at {asset.url}."
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     if cache is None:
         objects.get(run.session, asset.url, target, md5=asset.md5)

@@ -121,11 +121,8 @@ class Staging:
     def find(self, path: str | os.PathLike[str]) -> Entry | None:
         """Return the asset that ``path`` names: by its staged place, or by the user's file; the newest when several do."""
         text = os.path.abspath(os.fspath(path))  # noqa: PTH100 - as it was registered, links kept
-        found = self._within(Path(text))
-        if found is None:
-            candidates = self.staged.from_source(text)
-            found = candidates[-1] if candidates else None
-        return found
+        named = [self._within(Path(text)), *reversed(self.staged.from_source(text))]
+        return next((entry for entry in named if entry is not None and entry.state is not EntryState.DROPPED), None)
 
     def _within(self, path: Path) -> Entry | None:
         if not path.is_relative_to(self.folder):

@@ -7,6 +7,7 @@ broken. Children are forked from a process that has loaded everything and opened
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -19,8 +20,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import deriva_ml.catalog.embedded
-import deriva_ml.ml
 from deriva_ml import DerivaML, Workflow
 from deriva_ml.catalog.rows import fetch, select
 from deriva_ml.execution.states import ExecutionStatus
@@ -171,7 +170,7 @@ def forked(work: Callable[[], None], seconds: float | None, report: Path) -> boo
         code = 0
         try:
             work()
-        except BaseException:
+        except (Exception, SystemExit):  # noqa: BLE001 - a child of a fork must not go on as its parent
             with report.open("a") as file:
                 file.write(traceback.format_exc())
             code = 1
@@ -191,6 +190,7 @@ def timed(work: Callable[[], object]) -> float:
 
 def main(home: Path, rounds: int, seed: int) -> None:
     home.mkdir(parents=True, exist_ok=True)
+    importlib.import_module("deriva_ml.execution.executions")  # loaded once, so that the children begin at once
     chance = random.Random(seed)
     told = Acknowledged(home / "acknowledged.jsonl")
     errors, problems = home / "errors.txt", list[str]()

@@ -293,6 +293,36 @@ def test_a_commit_that_fails_at_any_request_goes_on_where_it_stopped(
     assert finished
 
 
+def test_a_large_upload_that_is_cut_goes_on_at_the_last_chunk(
+    remote_ml: DerivaML, workflow: Workflow, rows: Rows, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(objects, "CHUNK", 65_536)
+    monkeypatch.setattr(objects, "CHUNKED_ABOVE", 65_536)
+    monkeypatch.setattr(objects, "AT_ONCE", 1)
+    with remote_ml.create_execution(workflow=workflow) as exe:
+        exe.asset_file_path("Execution_Asset", "large.bin").write_bytes(bytes(range(256)) * 2_000)
+    sent: list[str] = []
+    cable = ["out"]
+    real = remote_ml.session.port.send
+
+    def send(request: Request) -> Response:
+        if request.method == "PUT" and ";upload/" in request.path:
+            if len(sent) == 3 and cable == ["out"]:
+                raise DerivaMLOfflineError("The cable is out.")
+            sent.append(request.path.rpartition("/")[2])
+        return real(request)
+
+    monkeypatch.setattr(remote_ml.session.port, "send", send)
+    with pytest.raises(DerivaMLUploadError, match="The cable is out"):
+        exe.commit_output_assets()
+    assert sent == ["0", "1", "2"]
+    cable.clear()
+    remote_ml.resume_execution(exe.rid).commit_output_assets()
+    assert sent[3:] == ["3", "4", "5", "6", "7"]
+    (row,) = rows(remote_ml, "Execution_Asset")
+    assert objects.get(remote_ml.session, row["URL"], tmp_path / "back").md5 == row["MD5"]
+
+
 def test_a_run_goes_on_while_the_catalog_is_out_of_reach(
     local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

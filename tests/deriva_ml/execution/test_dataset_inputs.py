@@ -74,7 +74,9 @@ def test_a_version_that_is_not_there_leaves_no_execution(
     assert len(rows(lab, "Execution")) == before
 
 
-def test_an_input_can_be_recorded_after_the_fact(lab: DerivaML, workflow: Workflow, made: tuple[Execution, Dataset], rows: Rows) -> None:
+def test_an_input_can_be_recorded_after_the_fact(
+    lab: DerivaML, workflow: Workflow, made: tuple[Execution, Dataset], rows: Rows
+) -> None:
     with lab.create_execution(workflow=workflow) as exe:
         for _ in range(2):
             exe.add_input_dataset(made[1].rid, "1.0.0")

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 PROGRAM = Path(__file__).with_name("kill_loop.py")
-ROUNDS = 25
+ROUNDS = 50
 SECONDS = 110
 
 
