@@ -14,6 +14,7 @@ import apsw
 from deriva_local.data.changes import default_value
 from deriva_local.data.intake import Field, Values, check_header, read_columns
 from deriva_local.data.integrity import as_list, check_filled, check_references, key_violation
+from deriva_local.data.leases import check_leases, end_leases
 from deriva_local.history.versions import quoted
 from deriva_local.model.elements import FOREVER, Column, Table
 from deriva_local.store.database import WriteSession
@@ -32,11 +33,15 @@ class InsertOptions:
 
     ``defaults`` names the columns that take their default, whatever the rows say; ``given`` the system columns that
     the rows bring along; ``skip_conflicts`` leaves out rows that contradict a key, instead of refusing all.
+    ``closed`` are columns that the client may not write, and which take their defaults as well; a client who is not
+    the owner must have leased the RIDs that it brings along (``leased``).
     """
 
     defaults: frozenset[str] = frozenset()
     given: frozenset[str] = frozenset()
     skip_conflicts: bool = False
+    closed: frozenset[str] = frozenset()
+    leased: bool = False
 
 
 def insert(session: WriteSession, table: Table, rows: Rows, options: InsertOptions) -> list[str]:
@@ -50,7 +55,13 @@ def insert(session: WriteSession, table: Table, rows: Rows, options: InsertOptio
     check_header(rows, table.by_name)
     session.data_changed()
     values = dict(zip([field.column.rid for field in fields], read_columns(rows, fields), strict=True))
-    return store(session, table, values, len(rows.rows), options)
+    brought = [str(rid) for rid in values.get(table.by_name["RID"].rid, ()) if rid is not None]
+    if options.leased:
+        check_leases(session, brought)
+    stored = store(session, table, values, len(rows.rows), options)
+    if options.leased:
+        end_leases(session, sorted(set(stored).intersection(brought)))
+    return stored
 
 
 def store(
@@ -103,7 +114,7 @@ def _fields(table: Table, options: InsertOptions) -> list[Field]:
 def _is_brought(column: Column, options: InsertOptions) -> bool:
     if column.is_system:
         return column.name in options.given
-    return column.name not in options.defaults
+    return column.name not in options.defaults and column.name not in options.closed
 
 
 def _key_columns(table: Table) -> Iterable[str]:

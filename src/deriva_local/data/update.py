@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import NamedTuple, TypeAlias
 
 from deriva_local.data.changes import Changes, Row
 from deriva_local.data.insert import InsertOptions, refuse_doubles, store
@@ -17,8 +18,33 @@ _FEW = 16
 """Up to so many rows are looked up one by one, even where no index helps."""
 
 
+Permit: TypeAlias = Callable[[Sequence[str]], None]
+"""Told the RIDs of the rows that are about to change, or have changed; it refuses what may not be."""
+
+
+class Permits(NamedTuple):
+    """What a client must be allowed: ``before`` sees the rows to be updated, ``after`` those that were, and
+    ``inserted`` the new ones."""
+
+    before: Permit
+    after: Permit
+    inserted: Permit
+
+
+def _anything(rids: Sequence[str]) -> None:
+    """Let everything pass."""
+
+
+ANYTHING = Permits(_anything, _anything, _anything)
+
+
 def update_groups(
-    session: WriteSession, table: Table, keys: Sequence[Field], targets: Sequence[Field], rows: Rows
+    session: WriteSession,
+    table: Table,
+    keys: Sequence[Field],
+    targets: Sequence[Field],
+    rows: Rows,
+    permits: Permits = ANYTHING,
 ) -> list[Row]:
     """Give the rows that the keys name new values of the targets; keys that name nothing are passed over.
 
@@ -42,13 +68,23 @@ def update_groups(
     matched = [(rid, row) for rids, row in zip(found, given, strict=True) for rid in rids]
     changes = Changes(session)
     columns = [field.column for field in targets]
+    permits.before([rid for rid, _ in matched])
     changes.update(table, columns, [(rid, row[len(keys) :]) for rid, row in matched])
     changes.settle()
+    permits.after([rid for rid, _ in matched])
     return [row for _, row in matched]
 
 
-def upsert(session: WriteSession, table: Table, rows: Rows) -> tuple[list[str], list[str]]:
+def upsert(
+    session: WriteSession,
+    table: Table,
+    rows: Rows,
+    closed: Collection[str] = (),
+    permits: Permits = ANYTHING,
+) -> tuple[list[str], list[str]]:
     """Update the rows that have the keys given, insert the others; what a row leaves out becomes NULL.
+
+    The columns that are ``closed`` keep their values in old rows, and take their defaults in new ones.
 
     Returns:
         The RIDs of the updated rows and those of the new ones.
@@ -59,7 +95,9 @@ def upsert(session: WriteSession, table: Table, rows: Rows) -> tuple[list[str], 
     """
     keys = _key_fields(table)
     found_by = {key.column.rid for key in keys}
-    others = [Field(column.name, column) for column in _own(table) if column.rid not in found_by]
+    others = [
+        Field(column.name, column) for column in _own(table) if column.rid not in found_by and column.name not in closed
+    ]
     fields = [*keys, *others]
     check_header(rows, table.by_name)
     session.data_changed()
@@ -69,10 +107,13 @@ def upsert(session: WriteSession, table: Table, rows: Rows) -> tuple[list[str], 
     found = _matches(session, table, [field.column for field in keys], values[: len(keys)])
     matched = [(rid, row[len(keys) :]) for rids, row in zip(found, given, strict=True) for rid in rids]
     changes = Changes(session)
+    permits.before([rid for rid, _ in matched])
     changes.update(table, [field.column for field in others], matched)
     new = [row for rids, row in zip(found, given, strict=True) if not rids]
     inserted = store(session, table, _by_column(fields, new), len(new), InsertOptions())
     changes.settle()
+    permits.after([rid for rid, _ in matched])
+    permits.inserted(inserted)
     return [rid for rid, _ in matched], inserted
 
 

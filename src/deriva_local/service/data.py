@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from deriva_local.acl.view import View, view_of
 from deriva_local.data.changes import Changes
 from deriva_local.data.insert import InsertOptions, insert
 from deriva_local.data.intake import Field
-from deriva_local.data.update import update_groups, upsert
-from deriva_local.model.elements import Table
-from deriva_local.query.path import PathBinder
+from deriva_local.data.permits import check_links, check_rows, closed_columns, refuse_closed
+from deriva_local.data.update import ANYTHING, Permits, update_groups, upsert
+from deriva_local.model.elements import Column, Table
+from deriva_local.query.path import PathBinder, find_table
 from deriva_local.query.plan import Output, Ref
 from deriva_local.query.prepared import prepare
 from deriva_local.query.sql import compile_rids
@@ -130,20 +131,62 @@ def _post_entity(visit: _Visit) -> Response:
     if conflicts not in ("abort", "skip"):
         raise bad_request(f"onconflict={conflicts} is not known: use abort or skip.")
     given = visit.names("nondefaults")
-    options = InsertOptions(visit.names("defaults") - given, given, conflicts == "skip")
     with visit.database.write(known(visit.request)) as session:
         visit.check(session)
-        table = _single_table(visit.part, visit.view(session))
+        view = visit.view(session)
+        seen, table = _single_table(visit.part, view)
+        view.require(view.on_table(table, "insert"), f"insert into table '{table.name}'")
+        closed = closed_columns(view, table, ("insert",))
+        _check_given(view, seen, given | visit.names("defaults"), given)
+        refuse_closed(view, seen, rows, closed)
+        defaults = visit.names("defaults") - given
+        options = InsertOptions(defaults, given, conflicts == "skip", closed, leased=not view.owner)
         rids = insert(session, table, rows, options)
+        written = {each.rid for each in table.columns if each.name not in closed | defaults and not each.is_system}
+        check_links(session, view, table, "insert", written, rids)
         return _stored_reply(visit, session, table, rows, ([], rids))
+
+
+def _check_given(view: View, seen: Table, named: frozenset[str], given: frozenset[str]) -> None:
+    """Let the options of an insert pass that name columns which the client sees, and may bring along.
+
+    Raises:
+        Refusal: 409 for a column that is not there, 403 or 401 for one that the client may not set.
+    """
+    if view.owner:
+        return
+    for name in named:
+        if name not in seen.by_name:
+            raise Refusal(409, f"Column '{name}' does not exist in table '{seen.name}'.")
+    for name in given - {"RID"}:
+        view.require(view.on_column(seen, seen.by_name[name], "insert"), f"set column '{name}'")
 
 
 def _put_entity(visit: _Visit) -> Response:
     rows = visit.rows()
     with visit.database.write(known(visit.request)) as session:
         visit.check(session)
-        table = _single_table(visit.part, visit.view(session))
-        return _stored_reply(visit, session, table, rows, upsert(session, table, rows))
+        view = visit.view(session)
+        seen, table = _single_table(visit.part, view)
+        for right in ("insert", "update"):
+            view.require(view.on_table(table, right), f"{right} rows of table '{table.name}'")
+        closed = closed_columns(view, table, ("insert", "update"))
+        refuse_closed(view, seen, rows, closed)
+        columns = [each for each in table.columns if each.name not in closed and not each.is_system]
+        permits = _permits(session, view, table, columns)
+        return _stored_reply(visit, session, table, rows, upsert(session, table, rows, closed, permits))
+
+
+def _permits(session: WriteSession, view: View, table: Table, columns: Sequence[Column]) -> Permits:
+    """Return what lets an update of these columns pass."""
+    if view.owner:
+        return ANYTHING
+    written = {column.rid for column in columns}
+    return Permits(
+        lambda rids: check_rows(session, view, table, "update", rids, columns),
+        lambda rids: check_links(session, view, table, "update", written, rids),
+        lambda rids: check_links(session, view, table, "insert", written, rids),
+    )
 
 
 def _put_groups(visit: _Visit) -> Response:
@@ -151,11 +194,16 @@ def _put_groups(visit: _Visit) -> Response:
     kind = form_of(visit.address, visit.request, rows.kind)
     with visit.database.write(known(visit.request)) as session:
         visit.check(session)
-        table = _single_table(visit.part, visit.view(session))
-        keys, targets = (_fields(table, items) for items in (visit.part.groups, visit.part.items))
+        view = visit.view(session)
+        seen, table = _single_table(visit.part, view)
+        view.require(view.on_table(table, "update"), f"update table '{table.name}'")
+        keys, targets = (_fields(seen, items) for items in (visit.part.groups, visit.part.items))
+        _require_columns(view, table, [field.column for field in keys], "select")
+        _require_columns(view, table, [field.column for field in targets], "update")
         if len({field.name for field in (*keys, *targets)}) < len(keys) + len(targets):
             raise bad_request("A name occurs twice: give one of the columns another name.")
-        updated = update_groups(session, table, keys, targets, rows)
+        permits = _permits(session, view, table, [field.column for field in targets])
+        updated = update_groups(session, table, keys, targets, rows, permits)
         outputs = [Output(field.name, field.column.type, Ref(0, field.column)) for field in (*keys, *targets)]
         headers = headers_of(visit.address, kind, visit.tag(session))
         if kind == CSV:
@@ -166,10 +214,12 @@ def _put_groups(visit: _Visit) -> Response:
 def _delete_entity(visit: _Visit) -> Response:
     with visit.database.write(known(visit.request)) as session:
         visit.check(session)
-        binder = PathBinder(visit.view(session))
-        rids = _chosen(session, binder, visit.part.path)
+        view = visit.view(session)
+        table, rids = _chosen(session, view, visit.part.path)
+        view.require(view.on_table(table, "delete"), f"delete rows of table '{table.name}'")
+        check_rows(session, view, table, "delete", rids)
         changes = Changes(session)
-        changes.delete(binder.table, rids)
+        changes.delete(table, rids)
         return _settled(visit, session, changes)
 
 
@@ -177,16 +227,19 @@ def _delete_attribute(visit: _Visit) -> Response:
     """Set the listed columns to NULL."""
     with visit.database.write(known(visit.request)) as session:
         visit.check(session)
-        binder = PathBinder(visit.view(session))
-        rids = _chosen(session, binder, visit.part.path)
-        columns = [field.column for field in _fields(binder.table, visit.part.items)]
+        view = visit.view(session)
+        table, rids = _chosen(session, view, visit.part.path)
+        view.require(view.on_table(table, "update"), f"update table '{table.name}'")
+        columns = [field.column for field in _fields(view.model.table_by_rid[table.rid], visit.part.items)]
         for column in columns:
             if column.is_system:
                 raise forbidden(f"Column '{column.name}' can only be set by the service.")
-            if any(column.rid in key.columns for key in binder.table.keys):
+            if any(column.rid in key.columns for key in table.keys):
                 raise Refusal(409, f"Column '{column.name}' belongs to a key and cannot be emptied.")
+        _require_columns(view, table, columns, "update")
+        check_rows(session, view, table, "update", rids, columns)
         changes = Changes(session)
-        changes.update(binder.table, columns, [(rid, (None,) * len(columns)) for rid in rids])
+        changes.update(table, columns, [(rid, (None,) * len(columns)) for rid in rids])
         return _settled(visit, session, changes)
 
 
@@ -199,12 +252,24 @@ _WRITERS: dict[tuple[str, str], Callable[[_Visit], Response]] = {
 }
 
 
-def _single_table(part: ast.DataResource, view: View) -> Table:
-    binder = PathBinder(view)
-    binder.follow(part.path)
-    if len(part.path.steps) > 1:
+def _single_table(part: ast.DataResource, view: View) -> tuple[Table, Table]:
+    """Return the one table that a path names: what the client sees of it, and the whole.
+
+    Raises:
+        Refusal: 400 for a path that names more, 409 for a table that is not there.
+    """
+    first = part.path.steps[0]
+    if len(part.path.steps) > 1 or not isinstance(first, ast.TableStep):
         raise bad_request("Rows can only be written to one table: the path must name nothing else.")
-    return binder.table
+    seen = find_table(view.model, first.table)
+    return seen, view.full.table_by_rid[seen.rid]
+
+
+def _require_columns(view: View, table: Table, columns: Iterable[Column], right: str) -> None:
+    if not view.owner:
+        for column in columns:
+            if not column.is_system or right == "select":
+                view.require(view.on_column(table, column, right), f"{right} column '{column.name}'")
 
 
 def _fields(table: Table, items: tuple[ast.Item, ...]) -> list[Field]:
@@ -220,17 +285,18 @@ def _fields(table: Table, items: tuple[ast.Item, ...]) -> list[Field]:
     return fields
 
 
-def _chosen(session: ReadSession, binder: PathBinder, path: ast.Path) -> list[str]:
-    """Return the RIDs of the rows that a path names.
+def _chosen(session: ReadSession, view: View, path: ast.Path) -> tuple[Table, list[str]]:
+    """Return the table whose rows a path names, and the RIDs of those that the client sees.
 
     Raises:
         Refusal: 404 when there is none.
     """
+    binder = PathBinder(view)
     statement = compile_rids(binder.follow(path))
     rids = [rid for (rid,) in fetch(session, statement.text, statement.params)]  # type: ignore[arg-type]
     if not rids:
         raise not_found("The path names no row.")
-    return rids
+    return view.full.table_by_rid[binder.table.rid], rids
 
 
 def _settled(visit: _Visit, session: WriteSession, changes: Changes) -> Response:
@@ -239,12 +305,26 @@ def _settled(visit: _Visit, session: WriteSession, changes: Changes) -> Response
     return Response(204, {"ETag": visit.tag(session), "Vary": "cookie, accept"})
 
 
+def _shown(view: View, table: Table) -> Table:
+    """Return a table with the columns that a client is shown of a row it has just written."""
+    if view.owner:
+        return table
+    readable = view.selectable(view.model.table_by_rid[table.rid])
+    columns = [
+        each
+        for each in table.columns
+        if each.is_system or each in readable or view.on_column(table, each, "insert") is True
+    ]
+    return replace(table, columns=tuple(columns))
+
+
 def _stored_reply(
     visit: _Visit, session: WriteSession, table: Table, rows: Rows, rids: tuple[list[str], list[str]]
 ) -> Response:
     """Return the rows as they are stored now: updated ones without their system columns, new ones with them."""
     updated, inserted = rids
     kind = form_of(visit.address, visit.request, rows.kind)
+    table = _shown(visit.view(session), table)
     everything = outputs_of(table.columns)
     headers = headers_of(visit.address, kind, visit.tag(session))
     if kind == CSV:

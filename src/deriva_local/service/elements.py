@@ -108,8 +108,8 @@ def _check_reach(visit: Visit, session: WriteSession, model: Model) -> None:
         for link in table.foreign_keys:
             if link.rid not in old and link.referenced_table in session.model.table_by_rid:
                 target = view.model.table_by_rid.get(link.referenced_table)
-                if target is None or not set(link.referenced_columns) <= target.by_rid.keys():
-                    raise conflict(f"Foreign key '{link.name}' refers to a table or column that does not exist.")
+                if target is None or all(set(key.columns) != set(link.referenced_columns) for key in target.keys):
+                    raise conflict(f"Foreign key '{link.name}' refers to a key that does not exist.")
 
 
 def _create_schema(
