@@ -1,0 +1,41 @@
+"""What the page on deviations says is not offered: 501 with a sentence, whatever else the request holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from conformance_kit import Door
+
+
+@pytest.mark.parametrize(
+    ("method", "below", "body"),
+    [
+        ("GET", "/entity/S:Sample/Name::ts::x", None),
+        ("GET", "/attributegroup/S:Sample/RID;t:=trs(RID)", None),
+        ("GET", "/attributegroup/M:=S:Sample/RID;t:=tcrs(M:RID)", None),
+        ("PUT", "/history/2-A,2-B/acl", {"owner": []}),
+        ("PUT", "/history/2-A,2-B/annotation/1-X", {}),
+        ("DELETE", "/history/,2-B/attribute/1-X", None),
+    ],
+)
+def test_what_is_not_offered_says_so(samples: Door, method: str, below: str, body: Any) -> None:
+    reply = samples.send(method, below, body)
+    assert (reply.status, reply.headers["content-type"]) == (501, "text/plain")
+    assert "not offered" in reply.text
+
+
+@pytest.mark.parametrize(
+    ("below", "status", "text"), [("/textfacet/x", 200, "[]"), ("/meta", 404, "Detail"), ("/meta/owner", 404, "Detail")]
+)
+def test_what_is_switched_off(samples: Door, below: str, status: int, text: str) -> None:
+    reply = samples.get(below)
+    assert reply.status == status
+    assert text in reply.text
+
+
+def test_renaming_an_object_is_not_offered(door: Door) -> None:
+    command = {"command": "rename_from", "source_name": "/x", "source_versions": None}
+    reply = door.send("POST", "/hatrac/y", command)
+    assert reply.status == 501
+    assert "PUT the content under the new name" in reply.text
