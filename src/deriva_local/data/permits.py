@@ -67,7 +67,7 @@ def check_rows(
     for column in columns:
         if view.on_column(table, column, right) is None:
             guards.append(view.column_row_guard(table, column, right))
-    for guard in dict.fromkeys(guards):
+    for guard in (each for place, each in enumerate(guards) if each not in guards[:place]):
         passes = compile_guard(guard, past=False)
         sql = (
             f"SELECT 1 FROM json_each(?) AS J CROSS JOIN {quoted(table.physical)} AS {ROW} "
