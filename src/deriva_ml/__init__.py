@@ -91,6 +91,7 @@ if TYPE_CHECKING:
     from deriva_ml.execution.states import ExecutionStatus
     from deriva_ml.feature.feature import Feature
     from deriva_ml.feature.record import FeatureRecord
+    from deriva_ml.launch.connection import DerivaMLConfig as DerivaMLConfig
     from deriva_ml.lineage.models import LineageResult
     from deriva_ml.ml import DerivaML
     from deriva_ml.rid import RID
@@ -131,6 +132,7 @@ _PLACES = {
     "deriva_ml.execution.states": "ExecutionStatus",
     "deriva_ml.feature.feature": "Feature",
     "deriva_ml.feature.record": "FeatureRecord",
+    "deriva_ml.launch.connection": "DerivaMLConfig",
     "deriva_ml.lineage.models": "LineageResult",
     "deriva_ml.ml": "DerivaML",
     "deriva_ml.rid": "RID",

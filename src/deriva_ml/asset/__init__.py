@@ -10,7 +10,9 @@ _PLACES = {
     "AssetFilePath": "deriva_ml.asset.path",
     "AssetRecord": "deriva_ml.asset.asset",
     "AssetSpec": "deriva_ml.asset.spec",
+    "AssetSpecConfig": "deriva_ml.launch.specs",
     "LocalFile": "deriva_ml.asset.spec",
+    "LocalFileConfig": "deriva_ml.launch.specs",
 }
 
 __all__ = sorted(_PLACES)

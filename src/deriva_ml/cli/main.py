@@ -14,10 +14,14 @@ import traceback
 import click
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "bump-version": ("deriva_ml.cli.bump_version", "Tag the next version of the project here, and push it."),
     "demo": ("deriva_ml.cli.demo", "Record three runs on real handwritten digits, then trace the result."),
     "get": ("deriva_ml.cli.get", "Download an asset or a dataset version."),
     "init": ("deriva_ml.cli.init", "Make a place for a catalog: the user's own, or this project's with --here."),
+    "install-kernel": ("deriva_ml.cli.install_kernel", "Give this environment a Jupyter kernel."),
     "lineage": ("deriva_ml.cli.lineage", "Walk from a result back to the raw data."),
+    "run": ("deriva_ml.cli.run", "Run a model function with its configurations, recorded."),
+    "run-notebook": ("deriva_ml.cli.run_notebook", "Run a notebook, recorded."),
     "serve": ("deriva_ml.cli.serve", "Serve the embedded catalog on loopback HTTP or HTTPS."),
     "show": ("deriva_ml.cli.show", "Say what a RID is."),
     "status": ("deriva_ml.cli.status", "List the newest executions."),

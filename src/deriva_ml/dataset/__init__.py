@@ -10,6 +10,7 @@ _PLACE_OF = {
     "DatasetBag": "deriva_ml.dataset.bag",
     "DatasetHistory": "deriva_ml.dataset.versions",
     "DatasetSpec": "deriva_ml.dataset.spec",
+    "DatasetSpecConfig": "deriva_ml.launch.specs",
     "DatasetVersion": "deriva_ml.dataset.versions",
     "VersionPart": "deriva_ml.dataset.versions",
 }

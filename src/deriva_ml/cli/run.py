@@ -1,0 +1,68 @@
+"""``deriva-ml-run`` and ``deriva-ml run``: run a model function with its configurations, recorded."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from deriva_ml.cli.main import run
+
+
+@click.command("run", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
+@click.option(
+    "--host", metavar="HOST", help="A Deriva server (deriva_ml.hostname=). Default: what the configuration says."
+)
+@click.option("--catalog", metavar="ID", help="Catalog id (deriva_ml.catalog_id=).")
+@click.option(
+    "--config-dir", "-c", metavar="DIR", help="Folder of the configurations. Default: configs, then src/configs."
+)
+@click.option(
+    "--config-name", default="deriva_model", show_default=True, metavar="NAME", help="The root configuration."
+)
+@click.option("--list-configs", is_flag=True, help="List groups and their entries: the menu of overrides.")
+@click.option("--multirun", "-m", is_flag=True, help="Run every combination of the overrides that list several values.")
+@click.option("--continue", "continued", metavar="RID", help="Go on with an interrupted sweep: the RID of its parent.")
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="NAME", help="A metric for the sweep's table; can be repeated."
+)
+@click.option("--allow-dirty", is_flag=True, help="Do not warn of uncommitted changes.")
+@click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
+def command(
+    host: str | None,
+    catalog: str | None,
+    config_dir: str | None,
+    config_name: str,
+    list_configs: bool,
+    multirun: bool,
+    continued: str | None,
+    metrics: tuple[str, ...],
+    allow_dirty: bool,
+    overrides: tuple[str, ...],
+) -> None:
+    """Run a model function with its configurations, recorded.
+
+    OVERRIDES are Hydra's: group=entry, group.key=value, +experiment=NAME, +multirun=NAME, dry_run=true|validate. Every
+    other flag goes to Hydra: --cfg job shows the configuration, --hydra-help the rest.
+    """
+    from deriva_ml.launch.command import RunRequest, go_on, launch, list_menu
+
+    if allow_dirty:
+        os.environ["DERIVA_ML_ALLOW_DIRTY"] = "true"
+    if list_configs:
+        click.echo(list_menu(config_dir))
+        return
+    if continued is not None:
+        sys.exit(0 if go_on(continued, metrics) else 1)
+    request = RunRequest(overrides, config_dir, config_name, multirun, host, catalog, metrics)
+    sys.exit(0 if launch(request) else 1)
+
+
+def main() -> None:
+    """Run ``deriva-ml-run``."""
+    run(command, "deriva-ml-run")
+
+
+if __name__ == "__main__":
+    main()

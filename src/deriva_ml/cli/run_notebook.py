@@ -1,0 +1,84 @@
+"""``deriva-ml-run-notebook`` and ``deriva-ml run-notebook``: run a notebook, recorded."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from deriva_ml.cli.main import run
+
+INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+CFG = ("job", "hydra", "all")
+
+
+@click.command("run-notebook")
+@click.option("--host", metavar="HOST", help="A Deriva server (deriva_ml.hostname=).")
+@click.option("--catalog", metavar="ID", help="Catalog id (deriva_ml.catalog_id=).")
+@click.option("--file", "-f", type=click.Path(path_type=Path), metavar="FILE", help="JSON or YAML file of parameters.")
+@click.option(
+    "--parameter", "-p", "pairs", nargs=2, multiple=True, metavar="KEY VALUE", help="A parameter; repeatable."
+)
+@click.option(
+    "--kernel", "-k", metavar="NAME", help="The Jupyter kernel. Default: the notebook's, else this environment's."
+)
+@click.option("--inspect", is_flag=True, help="Show the notebook's parameters and exit.")
+@click.option("--list-configs", is_flag=True, help="List groups and their entries: the menu of overrides.")
+@click.option(
+    "--info", type=click.Choice(INFO), is_flag=False, flag_value="all", help="Show how the configuration comes about."
+)
+@click.option("--cfg", type=click.Choice(CFG), is_flag=False, flag_value="job", help="Show the composed configuration.")
+@click.option("--log-output", is_flag=True, help="Print what the cells print.")
+@click.option("--allow-dirty", is_flag=True, help="Do not warn of uncommitted changes.")
+@click.argument("notebook", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1)
+def command(
+    notebook: Path,
+    overrides: tuple[str, ...],
+    host: str | None,
+    catalog: str | None,
+    file: Path | None,
+    pairs: tuple[tuple[str, str], ...],
+    kernel: str | None,
+    inspect: bool,
+    list_configs: bool,
+    info: str | None,
+    cfg: str | None,
+    log_output: bool,
+    allow_dirty: bool,
+) -> None:
+    """Run a notebook, recorded: the executed notebook, a rendering to read and the log are kept.
+
+    OVERRIDES are Hydra's, for the configuration that `run_notebook` composes in the first cell.
+    """
+    from deriva_ml.launch import notebook_runner
+    from deriva_ml.launch.command import catalog_overrides, list_menu, show_config
+
+    if allow_dirty:
+        os.environ["DERIVA_ML_ALLOW_DIRTY"] = "true"
+    if inspect:
+        click.echo(notebook_runner.parameters_of(notebook))
+    elif list_configs:
+        click.echo(list_menu(None))
+    elif info or cfg:
+        show_config(notebook.stem, overrides, ["--info", info] if info else ["--cfg", str(cfg)])
+    else:
+        chosen = (*overrides, *catalog_overrides(host, catalog))
+        parameters = notebook_runner.read_parameters(file, pairs)
+        request = notebook_runner.NotebookRequest(notebook, parameters, chosen, kernel, log_output)
+        outcome = notebook_runner.run(request)
+        if error := notebook_runner.failed(outcome):
+            raise error
+        click.echo(
+            f"Execution {outcome.execution_rid}: Uploaded" if outcome.execution_rid else "No execution was begun."
+        )
+
+
+def main() -> None:
+    """Run ``deriva-ml-run-notebook``."""
+    run(command, "deriva-ml-run-notebook")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""What ``deriva-ml-run`` does with its arguments: find the project's configurations, then run, sweep, or show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from deriva_ml.errors import DerivaMLConfigurationError
+from deriva_ml.launch import hydra_main
+from deriva_ml.launch.configs import notebook_config
+from deriva_ml.launch.multiruns import MultirunSpec, get_multirun_config, list_multirun_configs
+from deriva_ml.launch.nearest import nearest_names
+from deriva_ml.launch.registration import find_configs, groups, load_configs, make_importable, menu, register, roots_of
+from deriva_ml.launch.sweep import SweepPlan, continue_sweep, read_plan, run_sweep
+from deriva_ml.launch.task import Task, stored_targets
+from deriva_ml.settings import find_home
+
+_MULTIRUN = "+multirun="
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """The arguments of ``deriva-ml-run``; ``arguments`` are overrides and Hydra's own flags."""
+
+    arguments: tuple[str, ...] = ()
+    config_dir: str | None = None
+    config_name: str = "deriva_model"
+    multirun: bool = False
+    host: str | None = None
+    catalog: str | None = None
+    metrics: tuple[str, ...] = ()
+
+
+def list_menu(config_dir: str | None) -> str:
+    """Return the menu of a project's configurations.
+
+    Raises:
+        DerivaMLConfigurationError: there are none, or they cannot be read.
+    """
+    _load(find_configs(config_dir))
+    return menu(list_multirun_configs())
+
+
+def launch(request: RunRequest) -> bool:
+    """Run what was asked for; return whether all of it was committed.
+
+    Raises:
+        DerivaMLConfigurationError: the configurations cannot be read, composed, or call what they should not.
+        UserCodeError: the model function raised.
+    """
+    configs = find_configs(request.config_dir)
+    _load(configs)
+    arguments, named = _expanded(request)
+    read = hydra_main.parse(arguments)
+    _refuse_positionals(read.overrides)
+    task = _task(configs)
+    if hydra_main.is_look(read):
+        hydra_main.main(task, request.config_name, arguments)
+        return True
+    if not (request.multirun or named or read.multirun or "hydra.mode=MULTIRUN" in read.overrides):
+        more = hydra_main.places(arguments, None, request.config_name)
+        hydra_main.main(task, request.config_name, [*arguments, *more])
+        return True
+    if not read.multirun:
+        arguments = ("--multirun", *arguments)
+    plan = SweepPlan(
+        configs=str(configs),
+        config_name=read.config_name or request.config_name,
+        arguments=arguments,
+        overrides=tuple(text for text in read.overrides if not text.startswith("hydra")),
+        description=named.description if named else "",
+        folder=str(Path.cwd()),
+    )
+    return run_sweep(plan, task, request.metrics)
+
+
+def go_on(rid: str, metrics: Sequence[str] = ()) -> bool:
+    """Go on with the sweep that the execution ``rid`` records; return whether all its jobs are committed now.
+
+    Raises:
+        DerivaMLNotFoundError: no workspace here knows it.
+        DerivaMLBusyError: it is still running.
+    """
+    plan, folder = read_plan(rid, find_home())
+    os.chdir(plan.folder)
+    configs = Path(plan.configs)
+    _load(configs)
+    return continue_sweep(plan, folder, _task(configs), metrics)
+
+
+def _load(configs: Path) -> None:
+    make_importable(configs)
+    load_configs(configs.name)
+
+
+def _task(configs: Path) -> Task:
+    return Task(tuple(roots_of(configs)), stored_targets())
+
+
+def _expanded(request: RunRequest) -> tuple[tuple[str, ...], MultirunSpec | None]:
+    """Return the arguments with the overrides of a named sweep, and of ``--host`` and ``--catalog``, in place."""
+    catalog = catalog_overrides(request.host, request.catalog)
+    names = [text.removeprefix(_MULTIRUN) for text in request.arguments if text.startswith(_MULTIRUN)]
+    rest = [text for text in request.arguments if not text.startswith(_MULTIRUN)]
+    if len(names) > 1:
+        raise DerivaMLConfigurationError(f"One sweep at a time: {', '.join(names)} are {len(names)}.")
+    named = _named(names[0]) if names else None
+    return (*(named.overrides if named else ()), *rest, *catalog), named
+
+
+def catalog_overrides(host: str | None, catalog: str | None) -> list[str]:
+    """Return the overrides that ``--host`` and ``--catalog`` mean."""
+    given = {"hostname": host, "catalog_id": catalog}
+    return [f"deriva_ml.{key}={hydra_main.quoted(value)}" for key, value in given.items() if value is not None]
+
+
+def show_config(config_name: str, overrides: Sequence[str], flags: Sequence[str]) -> None:
+    """Let Hydra show the configuration of a notebook; one that the project did not register is the plain one.
+
+    Raises:
+        DerivaMLConfigurationError: it cannot be composed.
+    """
+    configs = find_configs()
+    _load(configs)
+    if config_name not in groups().get("", ()):
+        notebook_config(config_name)
+        register()
+    hydra_main.main(_task(configs), config_name, [*flags, *overrides])
+
+
+def _named(name: str) -> MultirunSpec:
+    found = get_multirun_config(name)
+    if found is None:
+        near = nearest_names(name, list_multirun_configs()) or list_multirun_configs()
+        hint = (
+            f" Did you mean {' or '.join(f'+multirun={each}' for each in near)}?"
+            if near
+            else " The project names none."
+        )
+        raise DerivaMLConfigurationError(f"No sweep is named {name!r}.{hint}")
+    return found
+
+
+def _refuse_positionals(overrides: Sequence[str]) -> None:
+    """Refuse what is no override, before Hydra does it with less to say.
+
+    Raises:
+        DerivaMLConfigurationError: it says what was probably meant.
+    """
+    for text in overrides:
+        if "=" not in text and not text.startswith("~"):
+            near = [
+                f"{'+' if group == 'experiment' else ''}{group}={text}"
+                for group, names in groups().items()
+                if group and text in names
+            ]
+            hint = f" Did you mean {' or '.join(near)}?" if near else " --list-configs shows the menu."
+            raise DerivaMLConfigurationError(f"{text!r} is no override: overrides are written key=value.{hint}")

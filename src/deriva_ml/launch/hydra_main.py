@@ -1,0 +1,164 @@
+"""Hydra's own command line and composition, driven from here; what it finds wrong becomes one sentence with a way out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize, version
+from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from deriva_ml.errors import DerivaMLConfigurationError
+from deriva_ml.launch.nearest import keys_of, nearest_names, suggestion
+from deriva_ml.launch.registration import groups
+from deriva_ml.settings import find_home
+
+VERSION_BASE = "1.3"
+OUTPUT = "hydra-config"
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Return Hydra's reading of the arguments; wrong ones end the process as Hydra does."""
+    return get_args_parser().parse_args(list(arguments))
+
+
+def is_look(arguments: argparse.Namespace) -> bool:
+    """Return whether the arguments ask to see something instead of running."""
+    flags = ("help", "hydra_help", "info", "cfg", "shell_completion")
+    return any(getattr(arguments, flag, None) for flag in flags)
+
+
+def main(task: Callable[[DictConfig], Any], config_name: str, arguments: Sequence[str]) -> None:
+    """Let Hydra do what ``arguments`` say with ``task``.
+
+    Raises:
+        DerivaMLConfigurationError: the configuration cannot be composed; the message names the closest right override.
+    """
+    version.setbase(VERSION_BASE)
+    read = parse(arguments)
+    overrides = list(read.overrides)
+    with _errors_pass(), explained(read.config_name or config_name, overrides):
+        _run_hydra(
+            args=read, args_parser=get_args_parser(), task_function=task, config_path=None, config_name=config_name
+        )
+
+
+@contextmanager
+def _errors_pass() -> Iterator[None]:
+    """Let Hydra raise instead of printing and exiting."""
+    before = os.environ.get("HYDRA_FULL_ERROR")
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("HYDRA_FULL_ERROR", None)
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = before
+
+
+def composition(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    """Return the composed configuration, Hydra's part included; what a sweep varies stays at its default.
+
+    Raises:
+        DerivaMLConfigurationError: as :func:`main`.
+    """
+    with explained(config_name, overrides):
+        return _composed(config_name, fixed(overrides))
+
+
+def fixed(overrides: Sequence[str]) -> list[str]:
+    """Return the overrides that do not span a sweep and are not about Hydra itself."""
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    return [str(each.input_line) for each in parsed if not each.is_sweep_override() and not each.is_hydra_override()]
+
+
+def _composed(config_name: str, overrides: Sequence[str]) -> DictConfig:
+    GlobalHydra.instance().clear()
+    with initialize(version_base=VERSION_BASE, config_path=None):
+        return compose(config_name, overrides=list(overrides), return_hydra_config=True)
+
+
+@contextmanager
+def explained(config_name: str, overrides: Sequence[str]) -> Iterator[None]:
+    """Translate Hydra's refusals; the closest right override is looked for among what the project offers."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        raise DerivaMLConfigurationError(_explanation(error, config_name, overrides)) from error
+
+
+def _explanation(error: Exception, config_name: str, overrides: Sequence[str]) -> str:
+    known = groups()
+    if config_name not in known.get("", ()):
+        near = nearest_names(config_name, known.get("", ()))
+        more = f" Did you mean {' or '.join(near)}?" if near else ""
+        return f"No configuration is named {config_name!r}.{more} --list-configs shows what there is."
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    said = " ".join(lines[:1]) or type(error).__name__
+    cause = str(error.__cause__).splitlines()[0] if error.__cause__ is not None and str(error.__cause__) else ""
+    hints = [f"Did you mean {hint}?" for hint in _hints(config_name, overrides)]
+    return " ".join(
+        [said if said.endswith((".", "?")) else f"{said}.", *([cause] if cause and cause not in said else []), *hints]
+    )
+
+
+def _hints(config_name: str, overrides: Sequence[str]) -> list[str]:
+    options = {group: names for group, names in groups().items() if group and group != "hydra"}
+    keys = _keys(config_name, overrides, options)
+    found = [suggestion(text, options, keys) for text in overrides if not text.lstrip("+~").startswith("hydra")]
+    return [hint for hint in found if hint]
+
+
+def _keys(config_name: str, overrides: Sequence[str], options: dict[str, list[str]]) -> list[str]:
+    """Return the keys that can be overridden, with the entries of groups that were chosen rightly."""
+    right = [
+        text for text in overrides if text.partition("=")[2] in options.get(text.partition("=")[0].lstrip("+"), ())
+    ]
+    for attempt in (right, []):
+        try:
+            content = OmegaConf.to_container(_composed(config_name, attempt), resolve=False)
+        except (HydraException, OmegaConfBaseException):
+            continue
+        return [key for key in keys_of(content) if not key.startswith("hydra")]
+    return []
+
+
+def _run_folder(working_dir: Any) -> str:
+    return str(find_home(working_dir) / "hydra" / datetime.now().strftime("%Y%m%d_%H%M%S_%f"))
+
+
+OmegaConf.register_new_resolver("deriva_ml_run_folder", _run_folder, use_cache=True, replace=True)
+
+
+def places(overrides: Sequence[str], sweep: Path | None, name: str) -> list[str]:
+    """Return overrides that put Hydra's output below the working folder, unless the user says where."""
+    wanted = {
+        "hydra.run.dir": "'${deriva_ml_run_folder:${oc.select:deriva_ml.working_dir,null}}'",
+        "hydra.output_subdir": OUTPUT,
+        "hydra.job.name": name,
+        **({"hydra.sweep.dir": quoted(str(sweep))} if sweep is not None else {}),
+    }
+    named = {text.partition("=")[0].lstrip("+") for text in overrides}
+    return [f"{key}={value}" for key, value in wanted.items() if key not in named]
+
+
+def quoted(text: str) -> str:
+    """Return a text as Hydra's overrides quote it.
+
+    Example:
+        >>> quoted("it's")
+        "'it\\\\'s'"
+    """
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

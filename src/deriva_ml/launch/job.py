@@ -1,0 +1,124 @@
+"""A job as the launcher follows it: which execution records it, how it ended, what it measured."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from deriva_ml.execution.execution import Execution
+from deriva_ml.files import write_whole
+from deriva_ml.launch.failures import traceback_of
+
+
+@dataclass
+class Job:
+    """One run of a model function. In a sweep its facts are kept in a file, so that other processes can read them."""
+
+    overrides: tuple[str, ...] = ()
+    number: int | None = None
+    parent: str | None = None
+    file: Path | None = None
+    rid: str | None = None
+    status: str = "not started"
+    error: str | None = None
+    metrics: dict[str, Any] = field(default_factory=dict)
+    value: Any = None
+
+    def follow(self, execution: Execution) -> None:
+        """Note which execution records the job."""
+        self.rid, self.status = execution.execution_rid, str(execution.status)
+        self.write()
+
+    @contextmanager
+    def measuring(self, execution: Execution) -> Iterator[None]:
+        """Note the last value of each metric, however the block ends."""
+        try:
+            yield
+        finally:
+            self.metrics = last_metrics([*execution.metrics, *_written(execution.working_dir)])
+
+    def write(self) -> None:
+        """Keep the facts in the job's file, if it has one."""
+        if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            facts = {name: value for name, value in vars(self).items() if name not in ("file", "value")}
+            facts["value"] = self.value if isinstance(self.value, int | float | str | list | tuple | None) else None
+            write_whole(self.file, json.dumps(facts, default=str).encode())
+
+    def __enter__(self) -> Job:
+        """Begin to follow."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        """Note how the job ended. In a sweep its failure is a fact to be noted and does not stop the siblings."""
+        if error is not None:
+            self.status = "Failed" if isinstance(error, Exception) else "interrupted"
+            self.error = f"{type(error).__name__}: {error}"
+        self.write()
+        survives = self.number is not None and isinstance(error, Exception)
+        if survives and error is not None:
+            print(f"Job {self.number} failed.\n{traceback_of(error)}", file=sys.stderr)
+        return survives
+
+
+_CURRENT: ContextVar[Job | None] = ContextVar("job", default=None)
+
+
+@contextmanager
+def following(job: Job) -> Iterator[Job]:
+    """Say that what runs inside the block is ``job``."""
+    token = _CURRENT.set(job)
+    try:
+        yield job
+    finally:
+        _CURRENT.reset(token)
+
+
+def current_job() -> Job:
+    """Return the job that the launcher follows; one of its own for a run that nobody launched."""
+    return _CURRENT.get() or Job()
+
+
+def read_job(file: Path) -> Job:
+    """Return the job that a file tells of."""
+    facts = json.loads(file.read_text())
+    return Job(**{**facts, "overrides": tuple(facts["overrides"]), "file": file})
+
+
+def last_metrics(records: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the last value of each metric.
+
+    Example:
+        >>> last_metrics([{"step": 0, "loss": 1.0}, {"step": 1, "loss": 0.5, "accuracy": 0.9}])
+        {'loss': 0.5, 'accuracy': 0.9}
+    """
+    found: dict[str, Any] = {}
+    for record in records:
+        for name, value in record.items():
+            if name not in ("step", "epoch") and isinstance(value, int | float) and not isinstance(value, bool):
+                found[name] = value if math.isfinite(value) else str(value)
+    return found
+
+
+def _written(folder: Path) -> list[dict[str, Any]]:
+    """Return the records of the metrics files that the model wrote itself; lines that are no JSON objects are its own business."""
+    found = []
+    for file in sorted((folder / "assets").rglob("*metrics*.jsonl")):
+        for line in file.read_text(errors="replace").splitlines():
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(record, dict):
+                found.append(record)
+    return found

@@ -1,0 +1,244 @@
+"""Running a notebook from outside: papermill executes it, and what only the runner has is committed beside its outputs."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import papermill
+import yaml
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillException, PapermillExecutionError
+
+from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLExecutionError
+from deriva_ml.execution.create import SAVE_RID_VARIABLE
+from deriva_ml.execution.execution import Execution
+from deriva_ml.execution.states import ExecutionStatus
+from deriva_ml.launch.kernel import kernel_for, language_of
+from deriva_ml.launch.notebook import OVERRIDES_VARIABLE
+from deriva_ml.launch.notebook_markdown import without_colours, written
+from deriva_ml.launch.run import commit_and_fail
+from deriva_ml.ml import DerivaML
+from deriva_ml.workflow.capture import of_source
+from deriva_ml.workflow.source import Source
+
+_KERNEL_TROUBLE = (DeadKernelError, CellTimeoutError, RuntimeError)
+
+
+@dataclass(frozen=True, slots=True)
+class NotebookRequest:
+    """The arguments of ``deriva-ml-run-notebook``."""
+
+    notebook: Path
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    overrides: tuple[str, ...] = ()
+    kernel: str | None = None
+    log_output: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the run of a notebook ended: its execution, if it came that far, and why it failed, if it did."""
+
+    execution_rid: str | None
+    failure: str | None
+
+
+def run(request: NotebookRequest) -> Outcome:
+    """Run the notebook, and commit the executed notebook, its Markdown rendering and its log.
+
+    Raises:
+        DerivaMLConfigurationError: no such notebook, or no kernel for it.
+        DerivaMLUploadError: the commit did not finish; ``deriva-ml-upload`` goes on with it.
+    """
+    notebook = request.notebook.absolute()
+    if not notebook.is_file():
+        raise DerivaMLConfigurationError(f"There is no notebook {request.notebook}.")
+    with tempfile.TemporaryDirectory(prefix="deriva-ml-notebook-") as place:
+        folder = Path(place)
+        saved, executed = folder / "execution.json", folder / notebook.name
+        with _variables(_told(notebook, request, saved)):
+            failure = _execute(request, notebook, executed)
+        if not saved.exists():
+            return Outcome(None, failure)
+        facts = json.loads(saved.read_text())
+        execution = _reopened(facts)
+        _stage(execution, executed, _log(executed, failure))
+        _commit(execution, failure)
+    return Outcome(execution.execution_rid, failure)
+
+
+def _told(notebook: Path, request: NotebookRequest, saved: Path) -> dict[str, str]:
+    """Return what the kernel learns through its environment: which code it is, and where to say which execution it made."""
+    code = of_source(Source(notebook, is_notebook=True))
+    told = {
+        "DERIVA_ML_NOTEBOOK_PATH": str(notebook),
+        OVERRIDES_VARIABLE: json.dumps(list(request.overrides)),
+        SAVE_RID_VARIABLE: str(saved),
+    }
+    return {**told, "DERIVA_ML_ALLOW_DIRTY": "true"} if code.dirty else told
+
+
+@contextmanager
+def _variables(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _execute(request: NotebookRequest, notebook: Path, executed: Path) -> str | None:
+    """Execute the notebook; return why it failed, None when it did not."""
+    kernel = kernel_for(notebook, request.kernel)
+    try:
+        papermill.execute_notebook(
+            str(notebook),
+            str(executed),
+            parameters=dict(request.parameters),
+            kernel_name=kernel,
+            language=language_of(kernel),
+            cwd=str(notebook.parent),
+            log_output=request.log_output,
+            progress_bar=False,
+        )
+    except PapermillExecutionError as error:
+        return f"cell {error.exec_count}: {error.ename}: {error.evalue}"
+    except PapermillException as error:
+        raise DerivaMLConfigurationError(f"{request.notebook} cannot be run: {error}") from error
+    except _KERNEL_TROUBLE as error:
+        return f"the kernel died in {_last_cell(executed)}: {str(error) or type(error).__name__}"
+    return None
+
+
+def _last_cell(executed: Path) -> str:
+    """Return which cell was running when the kernel ended."""
+    cells = [cell for cell in _cells(executed) if cell["cell_type"] == "code"]
+    for number, cell in enumerate(cells, 1):
+        if cell.get("metadata", {}).get("papermill", {}).get("status") != "completed":
+            return f"cell {number}"
+    return "its work"
+
+
+def _cells(notebook: Path) -> list[dict[str, Any]]:
+    cells: list[dict[str, Any]] = json.loads(notebook.read_text())["cells"] if notebook.exists() else []
+    return cells
+
+
+def _reopened(facts: Mapping[str, Any]) -> Execution:
+    ml = DerivaML(
+        None if facts["hostname"] == "embedded" else facts["hostname"],
+        facts["catalog_id"],
+        working_dir=facts.get("home"),
+        clean_execution_dir=False,
+    )
+    return ml.resume_execution(facts["execution_rid"])
+
+
+def _stage(execution: Execution, executed: Path, log: str) -> None:
+    """Register what only the runner has: the executed notebook, its rendering, its log."""
+    if executed.exists():
+        kind = ["Notebook_Output"]
+        execution.asset_file_path(
+            "Execution_Asset", executed, kind, copy_file=True, description="The notebook with the outputs of this run"
+        )
+        page = execution.asset_file_path("Execution_Asset", f"{executed.stem}.md", kind, description="The same to read")
+        page.write_text(written(json.loads(executed.read_text())))
+    name = f"{executed.stem}.log"
+    execution.asset_file_path("Execution_Metadata", name, description="What the cells printed").write_text(log)
+
+
+def _log(executed: Path, failure: str | None) -> str:
+    """Return what the cells printed, and how the run ended."""
+    lines = []
+    for number, cell in enumerate((cell for cell in _cells(executed) if cell["cell_type"] == "code"), 1):
+        said = "".join("".join(out.get("text", "")) for out in cell["outputs"] if out["output_type"] == "stream")
+        tracebacks = ["\n".join(out.get("traceback", ())) for out in cell["outputs"] if out["output_type"] == "error"]
+        lines += [f"[cell {number}]", said, *tracebacks] if said or tracebacks else []
+    return without_colours("\n".join([*lines, failure or "All cells ran."])) + "\n"
+
+
+def _commit(execution: Execution, failure: str | None) -> None:
+    """Commit what the notebook and the runner staged; a failed run ends Failed again."""
+    if failure is None:
+        execution.commit_output_assets()
+    else:
+        commit_and_fail(execution, failure)
+
+
+def parameters_of(notebook: Path) -> str:
+    """Return the parameters that the notebook's tagged cell declares, as text.
+
+    Raises:
+        DerivaMLConfigurationError: no such notebook.
+    """
+    if not notebook.is_file():
+        raise DerivaMLConfigurationError(f"There is no notebook {notebook}.")
+    kernel = kernel_for(notebook)
+    with tempfile.TemporaryDirectory(prefix="deriva-ml-notebook-") as place:
+        content = json.loads(notebook.read_text())
+        content["metadata"]["kernelspec"] = {"name": kernel, "language": language_of(kernel), "display_name": kernel}
+        copy = Path(place) / notebook.name
+        copy.write_text(json.dumps(content))
+        found = papermill.inspect_notebook(str(copy))
+    if not found:
+        return f"{notebook.name} has no cell with the tag `parameters`."
+    return "\n".join(_parameter(name, facts) for name, facts in found.items())
+
+
+def _parameter(name: str, facts: Mapping[str, Any]) -> str:
+    kind = "" if facts["inferred_type_name"] in (None, "None") else f": {facts['inferred_type_name']}"
+    about = f"  # {facts['help']}" if facts.get("help") else ""
+    return f"{name}{kind} = {facts['default']}{about}"
+
+
+def read_parameters(file: Path | None, pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Return the parameters of a JSON or YAML file, and over them those given one by one.
+
+    Raises:
+        DerivaMLConfigurationError: the file cannot be read as parameters.
+    """
+    found: Any = {}
+    if file is not None:
+        try:
+            found = yaml.safe_load(file.read_text())
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            raise DerivaMLConfigurationError(f"{file} cannot be read as JSON or YAML: {error}") from error
+    if not isinstance(found, dict):
+        raise DerivaMLConfigurationError(f"{file} holds no parameters: it should be a mapping of names to values.")
+    return {**found, **{name: _value(text) for name, text in pairs}}
+
+
+def _value(text: str) -> Any:
+    """Return a value typed on the command line: a number, true, false, null, a list, else the text."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    try:
+        return float(text) if isinstance(value, str) else value
+    except ValueError:
+        return text
+
+
+def failed(outcome: Outcome) -> DerivaMLExecutionError | None:
+    """Return the error that the outcome is, None when all cells ran."""
+    if outcome.failure is None:
+        return None
+    where = (
+        f"Execution {outcome.execution_rid} is {ExecutionStatus.Failed}; what it left is committed"
+        if outcome.execution_rid
+        else "No execution was begun"
+    )
+    return DerivaMLExecutionError(f"{outcome.failure}\n{where}.")

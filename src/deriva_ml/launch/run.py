@@ -1,0 +1,181 @@
+"""``run_model``: one configured run of a model function, recorded from its creation to its commit."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLException
+from deriva_ml.execution.configuration import ExecutionConfiguration
+from deriva_ml.execution.execution import Execution
+from deriva_ml.execution.inputs import resolve
+from deriva_ml.execution.nesting import nest
+from deriva_ml.execution.states import ExecutionStatus
+from deriva_ml.launch.composed import Composed, as_list, composed, plain
+from deriva_ml.launch.connection import connection_of
+from deriva_ml.launch.job import Job, current_job
+from deriva_ml.ml import DerivaML
+
+VALIDATE = "validate"
+_GIVEN = ("ml_instance", "execution")
+
+
+class DerivaMLModel(Protocol):
+    """A model function: its own settings as keywords, and two that deriva-ml gives."""
+
+    def __call__(self, *args: Any, ml_instance: DerivaML, execution: Execution, **settings: Any) -> Any: ...
+
+
+def run_model(
+    deriva_ml: Any,
+    datasets: Any,
+    assets: Any,
+    description: str,
+    workflow: Any,
+    model_config: Any,
+    dry_run: Any = False,
+    ml_class: Any = None,
+    script_config: Any = None,
+) -> Any:
+    """Run a model function and record it; the root configuration calls this with everything instantiated.
+
+    The function is ``script_config`` if there is one, else ``model_config``; it is called with ``ml_instance`` and
+    ``execution``. ``dry_run=True`` runs it and records nothing; ``"validate"`` only looks the inputs up. What a failed
+    run left is committed, and the execution ends Failed. Returns what the function returned.
+
+    Raises:
+        DerivaMLConfigurationError: there is no function to call, or it does not take what it is given.
+        DerivaMLNotFoundError: an input is not there; nothing was recorded.
+        DerivaMLUploadError: the commit did not finish; ``deriva-ml-upload`` goes on with it.
+    """
+    model, how, job = chosen_model(script_config, model_config), composed(), current_job()
+    ml = connection_of(deriva_ml).open(ml_class, how.folder)
+    configuration = ExecutionConfiguration(
+        datasets=as_list(datasets),
+        assets=as_list(assets),
+        workflow=workflow,
+        description=how.described(description, job.number),
+        config_choices=how.choices,
+        parameters=settings_of(model),
+    )
+    dry = read_dry_run(dry_run)
+    if dry == VALIDATE:
+        return validate(ml, configuration)
+    return _recorded(ml, configuration, model, job, how, bool(dry))
+
+
+def _recorded(
+    ml: DerivaML, configuration: ExecutionConfiguration, model: Callable[..., Any], job: Job, how: Composed, dry: bool
+) -> Any:
+    execution = ml.create_execution(configuration, dry_run=dry)
+    job.follow(execution)
+    if job.parent is not None and not dry:
+        nest(ml.session, job.parent, execution.execution_rid, job.number)
+    try:
+        with execution, job.measuring(execution):
+            job.value = value = model(ml_instance=ml, execution=execution)
+        execution.commit_output_assets()
+    except BaseException as error:
+        keep_what_is_left(execution, error)
+        raise
+    finally:
+        job.status = str(execution.status)
+    return value
+
+
+def keep_what_is_left(execution: Execution, error: BaseException) -> None:
+    """Commit what a failed run staged, and say Failed again; what goes wrong with that does not hide the failure."""
+    failed = execution.status is ExecutionStatus.Failed and "upload failed" not in (execution.error or "")
+    if execution.dry_run or not failed or not execution.pending_summary().has_pending:
+        return
+    try:
+        commit_and_fail(execution, execution.error or str(error))
+    except (DerivaMLException, OSError) as second:
+        error.add_note(f"What execution {execution.execution_rid} left could not be committed: {second}")
+
+
+def commit_and_fail(execution: Execution, reason: str) -> None:
+    """Commit what is staged and end Failed, for ``reason``.
+
+    Raises:
+        DerivaMLUploadError: the commit did not finish.
+    """
+    execution.commit_output_assets(clean_folder=False)
+    execution.update_status(ExecutionStatus.Pending_Upload, reason)
+    execution.update_status(ExecutionStatus.Failed, error=reason)
+
+
+def chosen_model(script_config: Any, model_config: Any) -> Callable[..., Any]:
+    """Return the function to call.
+
+    Raises:
+        DerivaMLConfigurationError: there is none, or it does not take what it is given.
+    """
+    model: Any = script_config if script_config is not None else model_config
+    if not callable(model):
+        raise DerivaMLConfigurationError(
+            "There is no model function to call: store `builds(fn, populate_full_signature=True, zen_partial=True)` in the "
+            f"group model_config; the configuration gives {type(model).__name__}."
+        )
+    function = getattr(model, "func", model)
+    missing = _not_taken(function)
+    if missing:
+        raise DerivaMLConfigurationError(
+            f"The model function {getattr(function, '__qualname__', function)} must take {' and '.join(missing)}: "
+            "it is called as fn(ml_instance=…, execution=…)."
+        )
+    call: Callable[..., Any] = model
+    return call
+
+
+def _not_taken(function: Callable[..., Any]) -> list[str]:
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError:  # some builtins do not say what they take
+        return []
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return []
+    return [name for name in _GIVEN if name not in parameters]
+
+
+def settings_of(model: Callable[..., Any]) -> dict[str, Any]:
+    """Return the settings that a partial function was given."""
+    keywords = model.keywords if isinstance(model, functools.partial) else {}
+    return {name: plain(value) for name, value in keywords.items() if name not in _GIVEN}
+
+
+def read_dry_run(value: Any) -> bool | str:
+    """Return True, False or "validate"; ``DERIVA_ML_DRY_RUN`` counts where the configuration says nothing.
+
+    Raises:
+        DerivaMLConfigurationError: it is something else.
+    """
+    text = str(value).strip().lower()
+    if text in ("", "none", "false", "0", "no"):
+        text = os.environ.get("DERIVA_ML_DRY_RUN", "").strip().lower() or "false"
+    if text == VALIDATE:
+        return VALIDATE
+    if text in ("true", "1", "yes"):
+        return True
+    if text in ("false", "0", "no"):
+        return False
+    raise DerivaMLConfigurationError(f"dry_run is true, false or validate; not {value!r}.")
+
+
+def validate(ml: DerivaML, configuration: ExecutionConfiguration) -> None:
+    """Look up every input, and say what was found; nothing is written and the model does not run.
+
+    Raises:
+        DerivaMLNotFoundError, DerivaMLTableTypeError, DerivaMLValidationError: an input is not as declared.
+    """
+    found = resolve(ml.session, configuration)
+    for dataset in found.described():
+        print(f"dataset {dataset['rid']} at version {dataset['version']}")
+    for spec, table in found.assets:
+        print(f"asset {spec.rid} in {table.name}")
+    for path, digest in found.files:
+        print(f"file {path}, {digest.length} bytes")
+    print("The configuration is valid.")

@@ -1,0 +1,60 @@
+"""The table of a sweep: a line per job with overrides, status and chosen metrics. A law: values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+MOST_METRICS = 4
+
+
+def chosen_metrics(measured: Iterable[dict[str, Any]], wanted: Sequence[str] = ()) -> list[str]:
+    """Return the metrics to show: those that are wanted, else the first few that any job measured.
+
+    Example:
+        >>> chosen_metrics([{"loss": 1}, {"loss": 2, "accuracy": 0.5}])
+        ['loss', 'accuracy']
+    """
+    if wanted:
+        return list(wanted)
+    return list(dict.fromkeys(name for metrics in measured for name in metrics))[:MOST_METRICS]
+
+
+def cell(value: Any) -> str:
+    """Return a value as a table shows it.
+
+    Example:
+        >>> cell(0.123456), cell(None), cell("a|b")
+        ('0.1235', '', 'a/b')
+    """
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).replace("|", "/").split())
+
+
+def aligned(rows: Sequence[Sequence[Any]], head: Sequence[str]) -> str:
+    """Return rows below their head, in columns for a terminal.
+
+    Example:
+        >>> print(aligned([[0, "Uploaded"]], ["job", "status"]))
+        job  status
+        0    Uploaded
+    """
+    lines = [list(head), *([cell(value) for value in row] for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def markdown(rows: Sequence[Sequence[Any]], head: Sequence[str]) -> str:
+    """Return rows below their head as a Markdown table.
+
+    Example:
+        >>> print(markdown([[0, "Uploaded"]], ["job", "status"]))
+        | job | status |
+        | --- | --- |
+        | 0 | Uploaded |
+    """
+    lines = [head, ["---"] * len(head), *([cell(value) for value in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,110 @@
+"""What Hydra calls for each job, in this process or in a worker's: check the configuration, then run and follow it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra_zen import instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+
+from deriva_ml.launch import safety
+from deriva_ml.launch.code import launched, lies_in
+from deriva_ml.launch.composed import Composed, composed, shown_overrides
+from deriva_ml.launch.failures import UserCodeError, users_code
+from deriva_ml.launch.job import Job, following, read_job
+
+COMMITTED = "Uploaded"
+
+
+@dataclass(frozen=True)
+class Task:
+    """The task function; it travels to workers, so it is a value. ``folder`` takes the facts of a sweep's jobs."""
+
+    roots: tuple[str, ...]
+    stored: frozenset[str]
+    parent: str | None = None
+    folder: Path | None = None
+
+    def __call__(self, config: DictConfig) -> Any:
+        """Run the job of ``config``; in a sweep one that is committed already gives its value again."""
+        how = composed()
+        known = self._known(how)
+        if known is not None:
+            return known.value
+        job = self._job(how)
+        with users_code(_failed(job), UserCodeError), following(job), job:
+            self.check(config)
+            with launched(config):
+                value = call_of(config)()
+            if job.number is None:
+                _say(job)
+            return value
+        return math.nan
+
+    def check(self, config: DictConfig) -> None:
+        """Refuse a configuration that would call what it should not.
+
+        Raises:
+            DerivaMLConfigurationError: it names what, and where.
+        """
+        content = OmegaConf.to_container(config, resolve=False)
+        safety.check(content, self.stored, lambda name: lies_in(name, self.roots))
+
+    def _job(self, how: Composed) -> Job:
+        overrides = tuple(shown_overrides(how.overrides))
+        if self.folder is None:
+            return Job(overrides)
+        return Job(overrides, how.job, self.parent, self.folder / f"{how.job}.json")
+
+    def _known(self, how: Composed) -> Job | None:
+        """Return the job of an interrupted sweep that is committed already."""
+        file = None if self.folder is None else self.folder / f"{how.job}.json"
+        if file is None or not file.exists():
+            return None
+        job = read_job(file)
+        same = job.overrides == tuple(shown_overrides(how.overrides))
+        return job if same and job.status == COMMITTED and job.parent is not None else None
+
+
+def call_of(config: DictConfig) -> Callable[[], Any]:
+    """Return the configured call with its arguments made: what it raises is then the users', not Hydra's."""
+    content = config.copy()
+    with open_dict(content):
+        content["_zen_partial" if "_zen_target" in content else "_partial_"] = True
+    call: Callable[[], Any] = instantiate(content)
+    return call
+
+
+class _failed:
+    """The beginning of the message about a failed run; which execution it is shows only later."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def __str__(self) -> str:
+        return f"Execution {self._job.rid} is {self._job.status}" if self._job.rid else "The run failed"
+
+
+def _say(job: Job) -> None:
+    if job.rid:
+        print(f"Execution {job.rid}: {job.status}")
+
+
+def stored_targets() -> frozenset[str]:
+    """Return every name that the configurations in Hydra's store would call: Python code of the project put them there."""
+    return frozenset(name for node in _nodes(ConfigStore.instance().repo) for _, name in safety.targets(node))
+
+
+def _nodes(tree: Mapping[str, Any]) -> list[Any]:
+    found: list[Any] = []
+    for value in tree.values():
+        if isinstance(value, dict):
+            found += _nodes(value)
+        elif isinstance(value.node, DictConfig | ListConfig):
+            found.append(OmegaConf.to_container(value.node, resolve=False))
+    return found

@@ -1,0 +1,88 @@
+"""A small project as users have one: configurations, a model function, git; and its commands run as users run them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+CONFIGS = """
+from hydra_zen import builds, make_config, store
+from deriva_ml import DerivaMLConfig
+from deriva_ml.execution import BaseConfig, Workflow, create_model_config, multirun_config, notebook_config
+from models.digits import train
+
+store(builds(DerivaMLConfig, populate_full_signature=True), group="deriva_ml", name="default_deriva")
+store([], group="datasets", name="default_dataset")
+store([], group="assets", name="default_asset")
+store(builds(Workflow, name="digits", workflow_type="Training", populate_full_signature=True), group="workflow", name="default_workflow")
+store(builds(train, populate_full_signature=True, zen_partial=True), group="model_config", name="default_model")
+store(builds(train, epochs=1, populate_full_signature=True, zen_partial=True), group="model_config", name="quick")
+RootConfig = create_model_config(description="digits")
+store(RootConfig, name="deriva_model")
+multirun_config("lr_sweep", ["model_config.lr=0.1,0.01"], "Which learning rate?")
+notebook_config("analysis")
+"""
+EXPERIMENTS = """
+from hydra_zen import make_config, store
+from configs import RootConfig
+
+store(
+    make_config(hydra_defaults=["_self_", {"override /model_config": "quick"}], description="a fast one", bases=(RootConfig,)),
+    group="experiment", package="_global_", name="fast",
+)
+"""
+MODEL = """
+import os
+import time
+
+
+def train(epochs=5, lr=0.1, fail=False, wait=0.0, ml_instance=None, execution=None):
+    execution.asset_file_path("Execution_Asset", "weights.txt").write_text(f"{lr} {epochs}")
+    execution.log_metrics({"accuracy": lr * epochs}, step=epochs)
+    time.sleep(wait)
+    if fail:
+        raise ValueError("the loss is not finite")
+    if os.environ.get("DIE_AT") == str(lr):
+        os.kill(os.getpid(), 9)
+    return lr * epochs
+"""
+IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@localhost")
+
+
+def write_project(folder: Path) -> Path:
+    """Write the project into ``folder`` and commit it; return the folder."""
+    for name, text in {
+        "configs/__init__.py": CONFIGS,
+        "configs/experiments.py": EXPERIMENTS,
+        "models/__init__.py": "",
+        "models/digits.py": MODEL,
+        ".gitignore": "__pycache__/\n",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    git(folder, "init", "-q")
+    commit(folder, "the project")
+    return folder
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Return what git says in ``folder``."""
+    return subprocess.run(["git", *IDENTITY, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def commit(folder: Path, message: str) -> None:
+    """Commit everything in ``folder``."""
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", message)
+
+
+def call(
+    project: Path, home: Path, command: str, *arguments: str, **variables: str
+) -> subprocess.CompletedProcess[str]:
+    """Run one of the launchers in the project, as a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DERIVA_ML")}
+    environment |= {"DERIVA_ML_HOME": str(home), "HOME": str(home.parent), **variables}
+    run = [sys.executable, "-m", f"deriva_ml.cli.{command}", *arguments]
+    return subprocess.run(run, cwd=project, env=environment, capture_output=True, text=True, timeout=100)

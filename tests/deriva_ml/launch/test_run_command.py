@@ -1,0 +1,152 @@
+"""``deriva-ml-run``: groups, overrides, presets, dry runs, failures, and what the catalog says afterwards."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from launch_lab import call, git, write_project
+
+from deriva_ml import DerivaML
+from deriva_ml.catalog import objects
+from deriva_ml.execution.record import ExecutionRecord
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The project and its home; one catalog for all tests of this file."""
+    folder = tmp_path_factory.mktemp("run")
+    return write_project(folder / "project"), folder / "home"
+
+
+def newest(home: Path) -> tuple[DerivaML, ExecutionRecord]:
+    ml = DerivaML(working_dir=home)
+    return ml, next(iter(ml.find_executions(sort=True)))
+
+
+def configuration(ml: DerivaML, rid: str, target: Path) -> dict[str, object]:
+    assets = ml.list_execution_assets(rid, "Output")
+    found = next(asset for asset in assets if asset.filename == "configuration.json")
+    objects.get(ml.session, found.url, target / "configuration.json")
+    content: dict[str, object] = json.loads((target / "configuration.json").read_text())
+    return content
+
+
+def test_a_run_is_recorded_with_its_choices_settings_and_hydra_files(place: tuple[Path, Path], tmp_path: Path) -> None:
+    project, home = place
+    done = call(project, home, "run", "model_config=quick", "model_config.lr=0.5")
+    assert done.returncode == 0, done.stderr
+    ml, record = newest(home)
+    assert f"Execution {record.execution_rid}: Uploaded" in done.stdout
+    assert record.description == "digits [overrides: model_config=quick, model_config.lr=0.5]"
+    content = configuration(ml, record.execution_rid, tmp_path)
+    choices = {"model_config": "quick", "workflow": "default_workflow", "datasets": "default_dataset"}
+    assert choices.items() <= dict(content["config_choices"]).items()  # type: ignore[call-overload]
+    assert content["parameters"] == {"epochs": 1, "lr": 0.5, "fail": False, "wait": 0.0}
+    names = {asset.filename for asset in ml.list_execution_assets(record.execution_rid)}
+    assert {"weights.txt", "metrics.jsonl"} <= names
+    assert sum(name.startswith("hydra-") for name in names) == 3
+
+
+def test_the_workflow_is_the_file_of_the_model_function(place: tuple[Path, Path]) -> None:
+    project, home = place
+    assert call(project, home, "run").returncode == 0
+    _, record = newest(home)
+    head = git(project, "rev-parse", "HEAD").strip()
+    blob = git(project, "hash-object", "models/digits.py").strip()
+    assert record.workflow.url == f"file://{project}/blob/{head}/models/digits.py"
+    assert record.workflow.checksum == blob
+    assert record.workflow.name == "digits"
+
+
+def test_an_experiment_is_a_preset(place: tuple[Path, Path], tmp_path: Path) -> None:
+    project, home = place
+    assert call(project, home, "run", "+experiment=fast").returncode == 0
+    ml, record = newest(home)
+    assert record.description.startswith("a fast one")
+    content = configuration(ml, record.execution_rid, tmp_path)
+    assert dict(content["config_choices"])["model_config"] == "quick"  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize(("how", "runs"), [("true", True), ("validate", False)])
+def test_a_dry_run_writes_nothing(place: tuple[Path, Path], how: str, runs: bool) -> None:
+    project, home = place
+    before = len(list(DerivaML(working_dir=home).find_executions()))
+    done = call(project, home, "run", f"dry_run={how}")
+    assert done.returncode == 0, done.stderr
+    assert ("Execution 0000" in done.stdout) is runs
+    assert ("valid" in done.stdout) is not runs
+    assert len(list(DerivaML(working_dir=home).find_executions())) == before
+
+
+def test_validation_finds_an_input_that_is_not_there(place: tuple[Path, Path]) -> None:
+    project, home = place
+    done = call(project, home, "run", "dry_run=validate", "assets=[9-ZZZZ]")
+    assert done.returncode == 1 and "9-ZZZZ" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_what_a_failed_run_left_is_kept_and_it_ends_failed(place: tuple[Path, Path]) -> None:
+    project, home = place
+    done = call(project, home, "run", "model_config.fail=true", "model_config.lr=0.77")
+    assert done.returncode == 1
+    ml, record = newest(home)
+    assert f"Execution {record.execution_rid} is Failed" in done.stderr
+    assert "ValueError: the loss is not finite" in done.stderr and "models/digits.py" in done.stderr
+    assert "hydra_zen" not in done.stderr and "Unexpected" not in done.stderr
+    assert str(record.status) == "Failed"
+    kept = {asset.filename for asset in ml.list_execution_assets(record.execution_rid, "Output")}
+    assert {"weights.txt", "metrics.jsonl"} <= kept
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("model_config.epocs=3", "Did you mean model_config.epochs=3?"),
+        ("epochs=3", "Did you mean model_config.epochs=3?"),
+        ("model_config=quik", "Did you mean model_config=quick?"),
+        ("+experiment=fst", "Did you mean +experiment=fast?"),
+        ("experiment=fast", "Did you mean +experiment=fast?"),
+        ("+multirun=lr", "Did you mean +multirun=lr_sweep?"),
+        ("quick", "Did you mean model_config=quick?"),
+    ],
+)
+def test_a_wrong_override_is_answered_by_the_closest_right_one(
+    place: tuple[Path, Path], wrong: str, right: str
+) -> None:
+    done = call(*place, "run", wrong)
+    assert done.returncode == 1
+    assert right in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("override", ["model_config._target_=os.system", "+more._target_=subprocess.run"])
+def test_a_configuration_cannot_call_just_anything(place: tuple[Path, Path], override: str) -> None:
+    done = call(*place, "run", override)
+    assert done.returncode == 1
+    assert "would call" in done.stderr and override.partition("=")[2] in done.stderr
+
+
+def test_the_menu_and_the_composed_configuration_can_be_looked_at(place: tuple[Path, Path]) -> None:
+    menu = call(*place, "run", "--list-configs").stdout
+    assert "model_config=\n    default_model\n    quick" in menu
+    assert "+experiment=\n    fast" in menu and "+multirun=\n    lr_sweep" in menu
+    shown = call(*place, "run", "model_config=quick", "--cfg", "job", "--package", "model_config").stdout
+    assert "epochs: 1" in shown and "models.digits.train" in shown
+    assert "Config search path" in call(*place, "run", "--info", "searchpath").stdout
+
+
+def test_without_configurations_the_user_is_told_where_they_go(tmp_path: Path) -> None:
+    done = call(tmp_path, tmp_path / "home", "run")
+    assert done.returncode == 1 and "configs" in done.stderr and "--config-dir" in done.stderr
+
+
+def test_help_is_quick() -> None:
+    code = "import sys; sys.argv = ['deriva-ml-run', '--help']; from deriva_ml.cli.run import main; main()"
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True)
+    assert time.perf_counter() - start < 2
+    assert "OVERRIDES" in done.stdout
+    assert not any(f"| {name}\n" in done.stderr for name in ("hydra", "omegaconf", "pydantic", "papermill"))
