@@ -32,6 +32,7 @@ FLOORS: list[tuple[str, int]] = [
     ("deriva_local/acl/*.py", 1),
     ("deriva_local/history/versions.py", 1),
     ("deriva_local/history/clock.py", 1),
+    ("deriva_local/history/capture.py", 1),
     ("deriva_local/objects/names.py", 1),
     ("deriva_local/objects/access.py", 1),
     ("deriva_local/users/passwords.py", 1),

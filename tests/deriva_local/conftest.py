@@ -156,6 +156,12 @@ def serve(tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 
 @pytest.fixture(scope="session")
+def start_server() -> Callable[..., Served]:
+    """``start_server(folder, *options)``, for a fixture that ends the server itself."""
+    return start
+
+
+@pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One server for all tests of this process. Its store is shared: take a catalog or a ``space`` of your own."""
     server = start(tmp_path_factory.mktemp("served") / "store")

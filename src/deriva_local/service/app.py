@@ -15,13 +15,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from deriva_local.objects.store import Objects
-from deriva_local.service import data, hatrac, models, session
+from deriva_local.service import data, hatrac, login, models, session
+from deriva_local.service.admission import Admission
 from deriva_local.service.messages import FileSlice, Request, Response
-from deriva_local.service.tokens import Tokens
 from deriva_local.store.registry import Store
 from deriva_local.url import ast
 from deriva_local.url.parse import parse
-from deriva_local.wire.errors import Refusal, not_found
+from deriva_local.wire.errors import Refusal, not_found, not_offered, unauthorized
 from deriva_local.wire.etag import READING, refused
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,8 @@ class Service:
         self.folder = folder
         self.store = Store(folder)
         self.objects = Objects(folder)
-        self.tokens = Tokens(folder)
         self.owner = session.local_owner()
+        self.admission = Admission(folder, self.owner)
 
     def handle(self, request: Request) -> Response:
         """Answer one request. Never raises for what a request asks: every failure is a response with its status."""
@@ -71,17 +71,25 @@ class Service:
         asked = replace(request, method="GET") if request.method == "HEAD" else request
         root = _first_word(asked.target)
         if root == "authn":
-            return session.handle(self.tokens, self.owner, _whole(asked, LONGEST_FORM))
-        if asked.client is None:
-            told = "Nobody is logged in: send the token of the store as a bearer token."
-            raise Refusal(401, told, {"WWW-Authenticate": "Bearer"})
+            return self._authn(_whole(asked, LONGEST_FORM))
         if root == "ermrest":
-            return self._ermrest(_whole(asked, LONGEST_DOCUMENT))
+            return self._ermrest(asked)
         if root == "hatrac":
+            _guard(asked)
             return hatrac.handle(self.objects, asked)
         raise not_found("This service has /ermrest, /hatrac and /authn/session.")
 
+    def _authn(self, request: Request) -> Response:
+        path = request.target.partition("?")[0].rstrip("/")
+        handler = _AUTHN.get(path)
+        if handler is None:
+            raise not_found(f"There is no {path}; there are {', '.join(_AUTHN)}.")
+        return handler(self.admission, request)
+
     def _ermrest(self, request: Request) -> Response:
+        if request.client is None and request.method not in READING and request.method != "OPTIONS":
+            raise unauthorized("Nobody is logged in: log in, or send the token of the store as a bearer token.")
+        request = _whole(request, LONGEST_DOCUMENT)
         address = _parsed(request.target)
         if isinstance(address, ast.CatalogAddress) and isinstance(address.part, ast.DataResource):
             return data.handle(self.store, address, request)
@@ -91,6 +99,18 @@ class Service:
         """Write back what lies in the logs of the databases and let go of all files."""
         self.store.close()
         self.objects.close()
+        self.admission.close()
+
+
+_AUTHN = {"/authn/session": session.handle, "/authn/preauth": login.preauth, "/authn/login": login.page}
+
+
+def _guard(request: Request) -> None:
+    """Let the owner of the store pass."""
+    if request.client is None:
+        raise unauthorized("Nobody is logged in: log in, or send the token of the store as a bearer token.")
+    if not request.client.is_store_owner:
+        raise not_offered("Objects are for the owner of this store alone.")
 
 
 def _first_word(target: str) -> str:
@@ -111,10 +131,17 @@ def _whole(request: Request, longest: int) -> Request:
     """
     if isinstance(request.body, bytes):
         return request
+    said = request.headers.get("content-length", "")
+    if said.isascii() and said.isdigit() and int(said) > longest:
+        raise _too_long(longest)
     body = request.body.read_bytes() if isinstance(request.body, Path) else request.body.read(longest + 1)
     if len(body) > longest:
-        raise Refusal(413, f"At most {longest} bytes in one request: send it in several.")
+        raise _too_long(longest)
     return replace(request, body=body)
+
+
+def _too_long(longest: int) -> Refusal:
+    return Refusal(413, f"At most {longest} bytes in one request: send it in several.")
 
 
 def _settled(request: Request, response: Response) -> Response:
@@ -132,7 +159,9 @@ def _settled(request: Request, response: Response) -> Response:
 def _refused(refusal: Refusal) -> Response:
     if refusal.status in NO_BODY:
         return Response(refusal.status, refusal.headers)
-    return Response(refusal.status, {"Content-Type": "text/plain", **refusal.headers}, refusal.body().encode())
+    known = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
+    headers = {"Content-Type": "text/plain", **known, **refusal.headers}
+    return Response(refusal.status, headers, refusal.body().encode())
 
 
 def _options(refusal: Refusal) -> Response:

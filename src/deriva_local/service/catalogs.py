@@ -8,8 +8,8 @@ from typing import Any
 from deriva_local.acl import rights, static
 from deriva_local.model import intake
 from deriva_local.model.documents import FEATURES
-from deriva_local.service.answers import JSON, Visit, allow, as_json, json_body, known
-from deriva_local.service.messages import Client, Request, Response
+from deriva_local.service.answers import JSON, Visit, allow, as_json, json_body, known, version
+from deriva_local.service.messages import ADMINISTRATORS, Client, Request, Response
 from deriva_local.store.registry import FACTS, Alias, Store, checked_id
 from deriva_local.wire import etag
 from deriva_local.wire.crockford import micros_to_snap
@@ -34,8 +34,19 @@ def create(store: Store, request: Request) -> Response:
     if document.get("clone_source") is not None and not isinstance(document["clone_source"], str):
         raise bad_request("'clone_source' must be text or null.")
     intake.annotations_of(document)
-    made = store.create_catalog(document, known(request))
+    made = store.create_catalog(document, creator(known(request)))
     return _made(request, f"/ermrest/catalog/{made}", made)
+
+
+def creator(client: Client) -> Client:
+    """Return a client who may make catalogs and aliases.
+
+    Raises:
+        Refusal: 403 for any other.
+    """
+    if not client.may_create_catalogs:
+        raise forbidden(f"Only members of the group '{ADMINISTRATORS}' make catalogs and aliases.")
+    return client
 
 
 def _facts(document: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -81,7 +92,7 @@ def _show(visit: Visit) -> Response:
         }
     if visit.entry.alias is not None:
         shown["alias_target"] = visit.entry.id
-    tag = etag.build(visit.client.roles, None, snap, visit.entry.alias)
+    tag = etag.build(visit.client.roles, None, version(session, session.snaptime), visit.entry.alias)
     return Response(200, {"ETag": tag, "Vary": "cookie", "Content-Type": JSON}, as_json(shown))
 
 
@@ -103,7 +114,8 @@ def aliases(store: Store, request: Request) -> Response:
     allow(request, "POST")
     document = _facts(intake.document(json_body(request, absent={}) or {}, "body"))
     id = checked_id(document.get("id")) or store.new_id()
-    store.put_alias(_alias(id, document, static.owners(document.get("owner"), known(request))), new=True)
+    owner = static.owners(document.get("owner"), creator(known(request)))
+    store.put_alias(_alias(id, document, owner), new=True)
     return _made(request, f"/ermrest/alias/{id}", id)
 
 
@@ -127,7 +139,9 @@ def _put_alias(store: Store, id: str, request: Request, client: Client) -> Respo
     if checked_id(document.get("id")) not in (None, id):
         raise bad_request(f"The document has id '{document['id']}', the address '{id}'.")
     known = store.has_alias(id)
-    if known:
+    if not known:
+        creator(client)
+    else:
         old = store.alias(id)
         _require_owner(old, client)
         kept = {"owner": list(old.owner), "alias_target": old.target, **old.facts}

@@ -15,19 +15,60 @@ PRIVATE_HEADERS = "x-deriva-local-"
 """Headers that only a caller in this process may send begin so; every other door drops them."""
 
 
+ADMINISTRATORS = "admin"
+"""The group whose members may create catalogs, and own the root of the object store."""
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who is asking. ``roles`` holds the client's own id, its groups and ``"*"``."""
+    """Who is asking. ``roles`` holds the client's own id, other ids of the same person, its groups and ``"*"``.
+
+    ``is_store_owner`` is the operating-system user whose store this is: who can read and write its files anyway.
+    """
 
     id: str
     display_name: str
     roles: frozenset[str]
+    groups: frozenset[str] = frozenset()
+    is_store_owner: bool = False
 
     @classmethod
     def owner(cls, user: str) -> Client:
         """Return the operating-system user ``user`` as the owner of everything in the store."""
         identity = f"local:{user}"
-        return cls(identity, user, frozenset({identity, "*"}))
+        return cls(identity, user, frozenset({identity, "*"}), is_store_owner=True)
+
+    @classmethod
+    def user(cls, name: str, groups: Iterable[str] = (), identities: Iterable[str] = ()) -> Client:
+        """Return a user of the store; ``identities`` are other ids that the same person has."""
+        teams = frozenset(groups)
+        return cls(name, name, frozenset({name, *identities, *teams, "*"}), teams)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """Return every id of this person, the client's own first."""
+        return self.id, *sorted(self.roles - self.groups - {self.id, "*"})
+
+    @property
+    def may_create_catalogs(self) -> bool:
+        """Say whether this client may make catalogs and aliases."""
+        return self.is_store_owner or ADMINISTRATORS in self.groups
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of the wire: the address it calls from, and the origin (``https://host:port``) that it asked.
+
+    Both are empty for a caller in this process.
+    """
+
+    address: str = ""
+    origin: str = ""
+
+    @property
+    def is_secure(self) -> bool:
+        """Say whether what is told to the other end cannot be overheard."""
+        return self.origin.startswith("https:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +86,7 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | BinaryIO | Path = b""
     client: Client | None = None
+    peer: Peer = Peer()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import signal
 import socket
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from cheroot.wsgi import Server
 
 from deriva_local.service.app import Service
 from deriva_local.service.certificate import certificate_for
-from deriva_local.service.wsgi import LOOPBACK, Door
+from deriva_local.service.static import Folder
+from deriva_local.service.wsgi import LOOPBACK, Door, Rules
+from deriva_local.users.accounts import Accounts
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +38,19 @@ class CannotServe(OSError):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a server listens. Port 0 takes a free one."""
+    """Where a server listens, and how it is called. Port 0 takes a free one.
+
+    ``certificate`` is a PEM file with a key and the certificates that go with it; without one, the store makes its
+    own for ``tls``. ``other_names`` are names by which clients call the server besides ``host``. ``behind_proxy``
+    says that only a proxy reaches it, which does the encryption.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
     tls: bool = False
+    certificate: Path | None = None
+    other_names: tuple[str, ...] = ()
+    behind_proxy: bool = False
 
     @property
     def is_loopback(self) -> bool:
@@ -59,7 +69,7 @@ class Place:
     def names(self) -> frozenset[str]:
         """Return the names and addresses by which the server may be called."""
         own = {socket.gethostname(), socket.getfqdn()} if self.is_everywhere else {self.host}
-        return LOOPBACK | {name.lower() for name in own}
+        return LOOPBACK | {name.lower() for name in (*own, *self.other_names)}
 
     @property
     def shown_host(self) -> str:
@@ -69,33 +79,62 @@ class Place:
         return f"[{self.host}]" if ":" in self.host else self.host
 
 
-def serve(folder: Path, place: Place, *, open_access: bool, ready: Callable[[str], None]) -> None:
+def serve(
+    folder: Path,
+    place: Place,
+    *,
+    open_access: bool = False,
+    folders: Sequence[Folder] = (),
+    ready: Callable[[str], None],
+) -> None:
     """Serve the store in ``folder`` until SIGTERM or SIGINT; call ``ready`` with the address once that answers.
 
-    Requests that run when the signal comes are finished. Call it from the main thread.
+    ``folders`` of static files are shown beside the services. Requests that run when the signal comes are finished.
+    Call it from the main thread.
 
     Raises:
-        CannotServe: the port is in use, the host is not of this machine, the address does not lead here, or
-            ``open_access`` is asked for where other machines can call.
+        CannotServe: the port is in use, the host is not of this machine, the address does not lead here, or others
+            could come in as the owner, unknown, or overheard.
         OSError: the store cannot be opened.
     """
-    if open_access and not place.is_loopback:
-        raise CannotServe(
-            f"Open access on {place.host} would make every machine that reaches it the owner of this store: "
-            "leave out --open and give the token to those who may come in, or serve on 127.0.0.1."
-        )
+    refuse_unsafe(folder, place, open_access)
     service = Service(folder)
     try:
-        _run(service, place, open_access, ready)
+        _run(service, place, Rules(_hosts(place), open_access, place.behind_proxy), folders, ready)
     finally:
         service.close()
 
 
-def _run(service: Service, place: Place, open_access: bool, ready: Callable[[str], None]) -> None:
-    service.tokens.create()
+def refuse_unsafe(folder: Path, place: Place, open_access: bool) -> None:
+    """Let a server start that only this machine reaches, or that knows its users and cannot be overheard.
+
+    Raises:
+        CannotServe: it is neither, or every caller of it would be the owner.
+    """
+    if open_access and (place.behind_proxy or not place.is_loopback):
+        raise CannotServe(
+            f"Open access on {place.host} would make every machine that reaches it the owner of this store: "
+            "leave out --open and give the token to those who may come in, or serve on 127.0.0.1."
+        )
+    if place.is_loopback:
+        return
+    missing = []
+    if not Accounts(folder).users():
+        missing.append("users (deriva-ml serve user add NAME)")
+    if not place.tls and not place.behind_proxy:
+        missing.append("encryption (--tls, or --behind-proxy where a proxy does it)")
+    if missing:
+        raise CannotServe(f"Other machines can reach {place.host}: that needs {' and '.join(missing)}.")
+
+
+def _hosts(place: Place) -> frozenset[str]:
+    return place.names | ({"*"} if place.is_everywhere else frozenset())
+
+
+def _run(service: Service, place: Place, rules: Rules, folders: Sequence[Folder], ready: Callable[[str], None]) -> None:
+    service.admission.tokens.create()
     probe = f"/probe/{secrets.token_urlsafe(16)}"
-    hosts = place.names | ({"*"} if place.is_everywhere else set())
-    server = _server(Door(service, frozenset(hosts), open_access=open_access, probe=probe), place, service.folder)
+    server = _server(Door(service, rules, probe=probe, folders=folders), place, service.folder)
     stop = threading.Event()
     _bind(server, place)
     before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -126,13 +165,16 @@ def _server(door: Door, place: Place, folder: Path) -> Any:
     )
     if place.tls:
         pem = str(_certificate(place, folder))
-        server.ssl_adapter = BuiltinSSLAdapter(pem, pem)
+        try:
+            server.ssl_adapter = BuiltinSSLAdapter(pem, pem)
+        except (OSError, ssl.SSLError) as error:
+            raise CannotServe(f"{pem} is no PEM file with a key and its certificate: {error}.") from error
         server.ssl_adapter.context.minimum_version = ssl.TLSVersion.TLSv1_2
     return server
 
 
 def _certificate(place: Place, folder: Path) -> Path:
-    return certificate_for(place.names, folder / "certificate.pem")
+    return place.certificate or certificate_for(place.names, folder / "certificate.pem")
 
 
 def _bind(server: Any, place: Place) -> None:
@@ -170,6 +212,8 @@ def _asked(host: str, port: int, path: str, trusted: Path | None) -> int:
         connection = http.client.HTTPConnection(host, port, timeout=10)
     else:
         context = ssl.create_default_context(cafile=str(trusted))
+        context.check_hostname = False  # a lab's certificate names the lab; that it is us, the path shows
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         connection = http.client.HTTPSConnection(host, port, timeout=10, context=context)
     try:
         connection.request("GET", path)

@@ -1,4 +1,4 @@
-"""``/authn/session``: who the service takes the caller for, logging in with the token, and logging out."""
+"""``/authn/session``: who the service takes the caller for; logging in, staying in, and logging out."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs
 
-from deriva_local.service.messages import Client, Request, Response
-from deriva_local.service.tokens import COOKIE, SESSION_SECONDS, Tokens, read_cookie
-from deriva_local.wire.errors import Refusal, conflict, not_found, not_offered, unauthorized
+from deriva_local.service.admission import SESSION_SECONDS, Admission
+from deriva_local.service.messages import Client, Peer, Request, Response
+from deriva_local.service.places import own_place
+from deriva_local.service.tokens import COOKIE, read_cookie
+from deriva_local.wire.errors import Refusal, conflict, not_found
+
+PRIVATE = {"Cache-Control": "no-store"}
+"""What is told of a person is kept nowhere on the way."""
 
 
 def local_owner() -> Client:
@@ -26,25 +31,22 @@ def local_owner() -> Client:
         return Client.owner(str(os.getuid()))
 
 
-def handle(tokens: Tokens, owner: Client, request: Request) -> Response:
-    """Answer a request below ``/authn``.
+def handle(admission: Admission, request: Request) -> Response:
+    """Answer a request to ``/authn/session``.
 
     Raises:
-        Refusal: 401 a wrong password, 404 nobody is logged in, 405 an unknown method, 409 somebody is logged in
-            already, 501 another resource of the login service.
+        Refusal: 401 a wrong name or password, 404 nobody is logged in, 405 an unknown method, 409 somebody is
+            logged in already, 429 too many attempts failed.
     """
-    path, _, query = request.target.partition("?")
-    if path.rstrip("/") != "/authn/session":
-        raise not_offered(f"{path} is not offered here: log in with the token of the store.")
     match request.method:
         case "GET":
-            return _shown(tokens, _logged_in(request), request)
+            return _shown(admission, _logged_in(request), request)
         case "PUT":
-            return _opened(tokens, _logged_in(request), request)
+            return _extended(admission, _logged_in(request), request)
         case "POST":
-            return _log_in(tokens, owner, request)
+            return _log_in(admission, request)
         case "DELETE":
-            return _log_out(request, query)
+            return _log_out(admission, request)
         case _:
             raise Refusal(405, f"{request.method} is no method of /authn/session.", {"Allow": "GET, PUT, POST, DELETE"})
 
@@ -55,42 +57,72 @@ def _logged_in(request: Request) -> Client:
     return request.client
 
 
-def _log_in(tokens: Tokens, owner: Client, request: Request) -> Response:
+def _log_in(admission: Admission, request: Request) -> Response:
     if request.client is not None:
         raise conflict(f"{request.client.display_name} is logged in already.")
+    client, word = entered(admission, request, form_of(request))
+    return _answer(client, time.time(), time.time() + SESSION_SECONDS, cookie(word, request.peer))
+
+
+def entered(admission: Admission, request: Request, form: dict[str, str]) -> tuple[Client, str]:
+    """Let in who filled in this form; return the client and the word of the new session.
+
+    Raises:
+        Refusal: 401 a wrong name or password, 429 too many attempts failed.
+    """
+    client = admission.log_in(form.get("username", ""), form.get("password", ""), request.peer.address)
+    return client, admission.begin_session(client)
+
+
+def form_of(request: Request) -> dict[str, str]:
+    """Return the fields of a form that was sent, the last one of each name."""
     body = request.body if isinstance(request.body, bytes) else b""
-    form = parse_qs(body.decode("utf-8", "replace"))
-    if not tokens.is_word(form.get("password", [""])[-1]):
-        raise unauthorized("The password is the word in the token file of the store; this is another one.")
-    return _opened(tokens, owner, request)
+    return {name: texts[-1] for name, texts in parse_qs(body.decode("utf-8", "replace")).items()}
 
 
-def _log_out(request: Request, query: str) -> Response:
+def cookie(word: str, peer: Peer, seconds: int = SESSION_SECONDS) -> str:
+    """Return the header that makes a browser keep the word of a session, or forget it after 0 seconds."""
+    secure = "; Secure" if peer.is_secure else ""
+    return f"{COOKIE}={word}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
+
+
+def _log_out(admission: Admission, request: Request) -> Response:
     _logged_in(request)
-    gone = {"Set-Cookie": f"{COOKIE}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"}
-    wanted = parse_qs(query).get("logout_url")
+    admission.end_session(request.headers)
+    gone = {**PRIVATE, "Set-Cookie": cookie("", request.peer, 0)}
+    wanted = parse_qs(request.target.partition("?")[2]).get("logout_url")
     if not wanted:
         return Response(204, gone)
-    return Response(200, {**gone, "Content-Type": "application/json"}, _json({"logout_url": wanted[-1]}))
+    place = own_place(wanted[-1], request.peer.origin) or "/"
+    return Response(200, {**gone, "Content-Type": "application/json"}, _json({"logout_url": place}))
 
 
-def _opened(tokens: Tokens, client: Client, request: Request) -> Response:
-    """Start or extend a session: the caller gets a new cookie."""
-    session = tokens.issue()
-    headers = {
-        "Content-Type": "application/json",
-        "Set-Cookie": f"{COOKIE}={session}; Path=/; Max-Age={SESSION_SECONDS}; HttpOnly; SameSite=Strict",
-    }
-    return Response(200, headers, _json(_document(client, tokens.expiry(session))))
+def _extended(admission: Admission, client: Client, request: Request) -> Response:
+    """Let a session run on from now; a token ends when it ends."""
+    ticket = admission.ticket(request.headers)
+    if ticket is None or ticket.kind != "session":
+        return _shown(admission, client, request)
+    admission.extend_session(request.headers)
+    word = read_cookie(request.headers)
+    return _answer(client, ticket.since, time.time() + SESSION_SECONDS, cookie(word, request.peer))
 
 
-def _shown(tokens: Tokens, client: Client, request: Request) -> Response:
-    """Show the session. A token and the in-process door do not expire; they are shown with a full session to go."""
-    ends = tokens.expiry(read_cookie(request.headers)) or time.time() + SESSION_SECONDS
-    return Response(200, {"Content-Type": "application/json"}, _json(_document(client, ends)))
+def _shown(admission: Admission, client: Client, request: Request) -> Response:
+    """Show the session. The owner's word and the in-process door do not expire; they have a full session to go."""
+    ticket = admission.ticket(request.headers)
+    if ticket is None:
+        return _answer(client, time.time(), time.time() + SESSION_SECONDS)
+    return _answer(client, ticket.since, ticket.ends)
 
 
-def _document(client: Client, ends: float) -> dict[str, Any]:
+def _answer(client: Client, since: float, ends: float, set_cookie: str | None = None) -> Response:
+    headers = {**PRIVATE, "Content-Type": "application/json"}
+    if set_cookie:
+        headers["Set-Cookie"] = set_cookie
+    return Response(200, headers, _json(_document(client, since, ends)))
+
+
+def _document(client: Client, since: float, ends: float) -> dict[str, Any]:
     names = {client.id: client.display_name}
     return {
         "client": {
@@ -98,10 +130,10 @@ def _document(client: Client, ends: float) -> dict[str, Any]:
             "display_name": client.display_name,
             "full_name": client.display_name,
             "email": None,
-            "identities": [client.id],
+            "identities": list(client.identities),
         },
         "attributes": [{"id": role, "display_name": names.get(role, role)} for role in sorted(client.roles - {"*"})],
-        "since": _iso(ends - SESSION_SECONDS),
+        "since": _iso(since),
         "expires": _iso(ends),
         "seconds_remaining": max(0, int(ends - time.time())),
         "vary_headers": ["cookie"],

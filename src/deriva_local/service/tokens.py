@@ -1,4 +1,4 @@
-"""Who may come in over a socket: the token file of a store, and the session cookies signed with it.
+"""The owner's word: the token file of a store, and where the headers of a request carry a word.
 
 The file ``<store>/token`` holds one random word and is readable by its owner alone. Who can read it is the owner of
 the store: its word opens the door as a bearer token, as a cookie, or as a password that buys a session cookie.
@@ -7,29 +7,24 @@ Taking the file away closes the door to all of them; the next start makes a new 
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import os
 import secrets
-import time
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
 COOKIE = "webauthn"
-SESSION_SECONDS = 12 * 3600
 
 
 class Tokens:
-    """The credentials that the store in ``folder`` honours.
+    """The token file of the store in ``folder``.
 
     Example:
         >>> import tempfile
         >>> tokens = Tokens(Path(tempfile.mkdtemp()))
-        >>> tokens.admits({"authorization": "Bearer " + tokens.create()})
-        True
-        >>> tokens.admits({"authorization": "Bearer guess"})
-        False
+        >>> tokens.is_word(tokens.create()), tokens.is_word("guess")
+        (True, False)
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,7 +36,7 @@ class Tokens:
         Raises:
             PermissionError: other users may read or write the file, so that its word is not a secret.
         """
-        word = self._read()
+        word = self.read()
         if word is not None:
             return word
         fresh = self.path.with_name(f"token.{os.getpid()}.{secrets.token_hex(4)}")
@@ -62,8 +57,12 @@ class Tokens:
         finally:
             fresh.unlink()
 
-    def _read(self) -> str | None:
-        """Return the word, or None where there is no token file."""
+    def read(self) -> str | None:
+        """Return the word, or None where there is no token file.
+
+        Raises:
+            PermissionError: other users may read or write the file.
+        """
         try:
             with self.path.open() as file:
                 if os.fstat(file.fileno()).st_mode & 0o077:
@@ -77,31 +76,14 @@ class Tokens:
 
     def is_word(self, given: str) -> bool:
         """Say whether ``given`` is the word in the token file."""
-        word = self._read()
-        return word is not None and hmac.compare_digest(given.encode(), word.encode())
+        word = self.read()
+        return word is not None and hmac.compare_digest(given.encode("utf-8", "surrogatepass"), word.encode())
 
-    def admits(self, headers: Mapping[str, str]) -> bool:
-        """Say whether these request headers (names in lower case) carry the token or a session that still runs."""
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.is_word(given.strip()):
-            return True
-        cookie = read_cookie(headers)
-        return bool(cookie) and (self.is_word(cookie) or self.expiry(cookie) > time.time())
 
-    def issue(self) -> str:
-        """Return a new session for a cookie: when it ends, and a signature of that."""
-        ends = int(time.time()) + SESSION_SECONDS
-        return f"{ends}.{self._sign(str(ends))}"
-
-    def expiry(self, session: str) -> float:
-        """Return when a session ends, in seconds since the epoch; 0 for one that was not issued here."""
-        ends, _, signature = session.partition(".")
-        if self._read() is None or not (ends.isascii() and ends.isdigit()):
-            return 0
-        return int(ends) if hmac.compare_digest(signature.encode(), self._sign(ends).encode()) else 0
-
-    def _sign(self, text: str) -> str:
-        return hmac.new(self.create().encode(), text.encode(), hashlib.sha256).hexdigest()
+def read_bearer(headers: Mapping[str, str]) -> str:
+    """Return the bearer token in these headers (names in lower case), ``""`` where there is none."""
+    scheme, _, given = headers.get("authorization", "").partition(" ")
+    return given.strip() if scheme.lower() == "bearer" else ""
 
 
 def read_cookie(headers: Mapping[str, str]) -> str:

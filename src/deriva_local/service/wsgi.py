@@ -1,7 +1,8 @@
 """From the wire to a request and back: what an HTTP server hands over, checked for where it comes from.
 
 Before a request reaches the service its ``Host`` and ``Origin`` are checked, so that a page of another site, or a
-name that somebody points at this machine, cannot speak for the user; then its credential.
+name that somebody points at this machine, cannot speak for the user; then its credential. Behind a proxy the proxy
+knows the name by which the outside calls us, and answers for it; its word counts for the address of the caller too.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from __future__ import annotations
 import http
 import ipaddress
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO, cast
 from urllib.parse import urlsplit
 
 from werkzeug.wrappers import Request as WireRequest
 
 from deriva_local.service.app import Service
-from deriva_local.service.messages import PRIVATE_HEADERS, FileSlice, Request, Response
+from deriva_local.service.messages import PRIVATE_HEADERS, Client, FileSlice, Peer, Request, Response
+from deriva_local.service.static import Folder
 from deriva_local.wire.errors import Refusal, bad_request, forbidden, not_found
 
 log = logging.getLogger(__name__)
@@ -66,18 +69,30 @@ class Body:
             wasted += len(block)
 
 
-class Door:
-    """A WSGI application in front of one service.
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Who may come in at a door.
 
     ``hosts`` are the names by which this server may be addressed. With ``open_access`` every caller is the owner.
+    ``behind_proxy`` says that nobody but a proxy reaches us, whose ``X-Forwarded-`` headers are to be believed.
+    """
+
+    hosts: frozenset[str]
+    open_access: bool = False
+    behind_proxy: bool = False
+
+
+class Door:
+    """A WSGI application in front of one service, and of ``folders`` of static files.
+
     ``probe`` is a path that only who started the server knows: it answers 204 without a credential.
     """
 
-    def __init__(self, service: Service, hosts: frozenset[str], *, open_access: bool, probe: str) -> None:
+    def __init__(self, service: Service, rules: Rules, *, probe: str, folders: Sequence[Folder] = ()) -> None:
         self._service = service
-        self._hosts = hosts
-        self._open = open_access
+        self._rules = rules
         self._probe = probe
+        self._folders = folders
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         wire = WireRequest(environ)
@@ -86,7 +101,8 @@ class Door:
         body = _body(environ, headers)
         content: Iterable[bytes]
         try:
-            response = self._answer(wire.method, target, headers, body, wire.scheme)
+            peer = peer_of(headers, wire.scheme, wire.remote_addr or "", self._rules)
+            response = self._answer(wire.method, target, headers, body, peer)
             content = _content(response)
         except Refusal as refusal:
             response = _told(refusal)
@@ -97,18 +113,21 @@ class Door:
         start_response(f"{response.status} {phrase}", list({**response.headers, **extra}.items()))
         return content
 
-    def _answer(self, method: str, target: str, headers: dict[str, str], body: Body, scheme: str) -> Response:
-        check_place(headers, self._hosts, scheme)
+    def _answer(self, method: str, target: str, headers: dict[str, str], body: Body, peer: Peer) -> Response:
         if target == self._probe:
             return Response(204)
-        known = self._open or self._admits(headers)
         public = {name: text for name, text in headers.items() if not name.startswith(PRIVATE_HEADERS)}
-        client = self._service.owner if known else None
-        return self._service.handle(Request(method, target, public, cast(BinaryIO, body), client))
+        request = Request(method, target, public, cast(BinaryIO, body), None, peer)
+        folder = next((folder for folder in self._folders if folder.has(target)), None)
+        if folder is not None:
+            return folder.answer(request)
+        return self._service.handle(replace(request, client=self._client(headers)))
 
-    def _admits(self, headers: dict[str, str]) -> bool:
+    def _client(self, headers: dict[str, str]) -> Client | None:
+        if self._rules.open_access:
+            return self._service.owner
         try:
-            return self._service.tokens.admits(headers)
+            return self._service.admission.identify(headers)
         except PermissionError as error:
             raise Refusal(503, str(error)) from error
 
@@ -116,18 +135,29 @@ class Door:
 # ------------------------------------------------------------------------------------------------------------- checks
 
 
-def check_place(headers: dict[str, str], hosts: frozenset[str], scheme: str) -> None:
-    """Let a request pass that was addressed to us, by ourselves or by no page at all.
+def peer_of(headers: Mapping[str, str], scheme: str, address: str, rules: Rules) -> Peer:
+    """Return who is at the other end, if the request was addressed to us, by ourselves or by no page at all.
 
     Raises:
         Refusal: 403 the ``Host`` is not one of ours, or the ``Origin`` is another place than that host.
     """
     netloc = headers.get("host", "")
-    if not is_ours(netloc, hosts):
-        raise forbidden(f"This service is not known as {netloc!r}; ask for {', '.join(sorted(hosts))}.")
+    if rules.behind_proxy:
+        scheme = _last(headers, "x-forwarded-proto") or "https"
+        netloc = _last(headers, "x-forwarded-host") or netloc
+        address = _last(headers, "x-forwarded-for") or address
+    elif not is_ours(netloc, rules.hosts):
+        raise forbidden(f"This service is not known as {netloc!r}; ask for {', '.join(sorted(rules.hosts))}.")
+    peer = Peer(address, f"{scheme}://{netloc}")
     origin = headers.get("origin")
-    if origin is not None and origin.lower() != f"{scheme}://{netloc}".lower():
+    if origin is not None and origin.lower() != peer.origin.lower():
         raise forbidden(f"A page from {origin!r} may not call this service.")
+    return peer
+
+
+def _last(headers: Mapping[str, str], name: str) -> str:
+    """Return what the nearest proxy added to a header: what stands before it, a caller may have made up."""
+    return headers.get(name, "").rpartition(",")[2].strip()
 
 
 def is_ours(netloc: str, hosts: frozenset[str]) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 import apsw
 
 from deriva_local.history import clock
+from deriva_local.history.capture import recorded
 from deriva_local.model.elements import Model
 from deriva_local.query.functions import install
 from deriva_local.service.messages import Client
@@ -43,7 +44,8 @@ class ReadSession:
 
     ``moment`` is None for the present, else the moment of the snapshot, clamped to the last change before it.
     ``snaptime`` is the time of the last change of anything, ``model_snaptime`` that of the last change of the model,
-    both as of that moment, in microseconds since 1970 UTC.
+    both as of that moment, in microseconds since 1970 UTC. ``amended`` is the time of the last amendment of history,
+    if there was one; sessions of the present leave it None, as amendments do not touch it.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class ReadSession:
         moment: int | None,
         snaptime: int,
         model_snaptime: int,
+        amended: int | None = None,
     ) -> None:
         self.catalog_id = catalog_id
         self.connection = connection
@@ -61,6 +64,7 @@ class ReadSession:
         self.moment = moment
         self.snaptime = snaptime
         self.model_snaptime = model_snaptime
+        self.amended = amended
 
 
 class WriteSession(ReadSession):
@@ -82,6 +86,7 @@ class WriteSession(ReadSession):
         self.now = clock.after(last[0], time.time_ns() // 1000)
         self.rids_before = self.next_rid = last[2]
         self.changed = False
+        self.past_changed = False
 
     def allocate_rids(self, count: int) -> range:
         """Return the numbers of ``count`` new RIDs, for rows or for elements of the model."""
@@ -116,6 +121,14 @@ class WriteSession(ReadSession):
         self.model_snaptime = self.now
 
 
+    def history_changed(self) -> None:
+        """Let this transaction count as an amendment of the past: the present stays as it is, and so does its time."""
+        before = layout.amended(self.connection)
+        self.amended = self.now if before is None else max(self.now, before + 1)
+        self.connection.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (layout.AMENDED, self.amended))
+        self.past_changed = True
+
+
 class Database:
     """One catalog's file, for all threads of this process and its forked children.
 
@@ -134,7 +147,8 @@ class Database:
         self._connections = Connections(path, install, patience)
         self._queue = Queue(path.with_name("writers.lock"), patience)
         self._models: dict[int, Model] = {}
-        self._known_clients: set[str] = set()
+        self._pasts: dict[tuple[int, int], Model] = {}
+        self._known_clients: set[tuple[str, frozenset[str]]] = set()
 
     @contextmanager
     def read(self, snapshot: str | None = None) -> Iterator[ReadSession]:
@@ -161,8 +175,9 @@ class Database:
         if found is None:
             raise conflict(f"Catalog {self.catalog_id} did not exist yet at snapshot '{snapshot}'.")
         moment, changed, _ = found
-        model = self._model(connection, changed, live=False)
-        return ReadSession(self.catalog_id, connection, model, moment, moment, changed)
+        amended = layout.amended(connection)
+        model = self._past_model(connection, moment, changed, amended)
+        return ReadSession(self.catalog_id, connection, model, moment, moment, changed, amended)
 
     @contextmanager
     def write(self, client: Client) -> Iterator[WriteSession]:
@@ -171,11 +186,11 @@ class Database:
         Raises:
             Refusal: 503 if others write for too long, 507 on a full disk, 403 on a read-only one.
         """
-        if client.id not in self._known_clients:
+        if (client.id, client.groups) not in self._known_clients:
             with self._transaction(client) as session:
                 if clients.introduce(session.connection, session.model, client, session.now, session.new_rid):
                     session.data_changed()
-            self._known_clients.add(client.id)
+            self._known_clients.add((client.id, client.groups))
         with self._transaction(client) as session:
             yield session
 
@@ -199,12 +214,13 @@ class Database:
         """Make the transaction durable, with a moment of its own. There is no other way to store anything."""
         if process != os.getpid():
             raise forbidden("A forked process cannot finish the transaction of its parent.")
-        if not session.changed:
+        if not session.changed and not session.past_changed:
             return
-        session.connection.execute(
-            "INSERT INTO moment (time, model, next_rid) VALUES (?, ?, ?)",
-            (session.now, session.model_snaptime, session.next_rid),
-        )
+        if session.changed:
+            session.connection.execute(
+                "INSERT INTO moment (time, model, next_rid) VALUES (?, ?, ?)",
+                (session.now, session.model_snaptime, session.next_rid),
+            )
         if grown(session.next_rid, session.rids_before):
             session.connection.execute(layout.ANALYZE).fetchall()
         session.connection.execute("COMMIT")
@@ -216,6 +232,20 @@ class Database:
         if found is not None:
             return found
         return self._remember(layout.load_model(connection, model_time, live))
+
+    def _past_model(self, connection: apsw.Connection, moment: int, changed: int, amended: int | None) -> Model:
+        """Return the model that a snapshot shows; once history is amended, any moment may have one of its own."""
+        key = (changed, 0) if amended is None else (moment, amended)
+        found = self._pasts.get(key)
+        if found is None:
+            if amended is None:
+                found = recorded(self._model(connection, changed, live=False))
+            else:
+                found = recorded(layout.load_model(connection, moment, live=False))
+            if len(self._pasts) >= _MODELS:
+                self._pasts.clear()
+            self._pasts[key] = found
+        return found
 
     def _remember(self, model: Model) -> Model:
         """Keep a model in memory, and let go of the oldest of too many. No lock: a fork would copy it locked."""

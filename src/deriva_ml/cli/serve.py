@@ -3,42 +3,92 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from deriva_ml.cli.main import run
 
+STORE_HELP = "The store to serve. Default: the one that DerivaML() opens."
 
-@click.command("serve")
-@click.option("--store", metavar="DIR", help="The store to serve. Default: the one that DerivaML() opens.")
+SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "token": ("deriva_ml.cli.serve_users", "token"),
+    "user": ("deriva_ml.cli.serve_users", "user"),
+}
+
+
+class Service(click.Group):
+    """Serves by itself; its subcommands look after the store, and are imported when called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return sorted(SUBCOMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in SUBCOMMANDS:
+            return None
+        import importlib
+
+        module, attribute = SUBCOMMANDS[name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+
+@click.group("serve", cls=Service, invoke_without_command=True, subcommand_metavar="[COMMAND]")
+@click.option("--store", metavar="DIR", help=STORE_HELP)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; 0, the default, takes a free one.")
 @click.option("--tls", is_flag=True, help="HTTPS, with a certificate that the store makes for itself.")
+@click.option("--certificate", type=click.Path(path_type=Path), help="HTTPS with this PEM file: key and certificates.")
+@click.option("--name", "names", multiple=True, help="Another name by which clients call this server.")
+@click.option("--behind-proxy", is_flag=True, help="Only a proxy reaches it, which does HTTPS.")
+@click.option("--static", "folders", multiple=True, metavar="PREFIX=FOLDER", help="Show the files of a folder as well.")
 @click.option("--open", "open_access", is_flag=True, help="Every caller on this machine is the owner, without a token.")
-def command(store: str | None, host: str, port: int, tls: bool, open_access: bool) -> None:
+@click.pass_context
+def command(context: click.Context, /, store: str | None, **options: Any) -> None:
     """Serve the embedded catalog on loopback HTTP or HTTPS until Ctrl-C.
 
-    Prints the address once it answers. Callers send the word in the store's token file as a bearer token.
+    Prints the address once it answers. Callers send the word in the store's token file as a bearer token, or log in
+    as one of its users.
     """
-    from deriva_local.service.serve import Place, serve
+    context.obj = store
+    if context.invoked_subcommand is None:
+        _serve(store_folder(context), **options)
 
-    folder = Path(store) if store else _default_store()
+
+def _serve(
+    folder: Path,
+    host: str,
+    port: int,
+    tls: bool,
+    certificate: Path | None,
+    names: tuple[str, ...],
+    behind_proxy: bool,
+    folders: tuple[str, ...],
+    open_access: bool,
+) -> None:
+    from deriva_local.service.serve import Place, serve
+    from deriva_local.service.static import Folder
+
+    place = Place(host, port, tls or certificate is not None, certificate, names, behind_proxy)
 
     def ready(url: str) -> None:
         click.echo(url)
-        if tls:
+        if tls and not certificate:
             click.echo(
                 f"Certificate: {folder / 'certificate.pem'} (for clients that insist on one they trust)", err=True
             )
         click.echo("Open to every process on this machine." if open_access else f"Token: {folder / 'token'}", err=True)
 
-    serve(folder, Place(host, port, tls), open_access=open_access, ready=ready)
+    shown = [Folder.of(text) for text in folders]
+    serve(folder, place, open_access=open_access, folders=shown, ready=ready)
 
 
-def _default_store() -> Path:
+def store_folder(context: click.Context, store: str | None = None) -> Path:
+    """Return the store that a command is about: its own ``--store``, that of ``serve``, or the library's."""
     from deriva_ml.settings import find_home, store_folder
 
-    return store_folder(find_home())
+    named = store or context.find_object(str)
+    return Path(named) if named else store_folder(find_home())
 
 
 if __name__ == "__main__":

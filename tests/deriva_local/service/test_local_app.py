@@ -26,7 +26,8 @@ from deriva_local.service.messages import Client, Request
         ("GET", "/ermrest/", 200),
         ("GET", "/hatrac", 200),
         ("GET", "/authn/session", 200),
-        ("GET", "/authn/preauth?referrer=x", 501),
+        ("GET", "/authn/preauth?referrer=x", 400),
+        ("GET", "/authn/discovery", 404),
         ("PATCH", "/authn/session", 405),
         ("GET", "/", 404),
         ("GET", "/elsewhere", 404),
@@ -82,13 +83,25 @@ def test_options_lists_the_methods(send: Any, place: str, methods: set[str]) -> 
     assert (told.status, set(told.headers["allow"].split(", "))) == (204, methods)
 
 
-def test_nobody_in_particular_is_let_in_nowhere(service: Service) -> None:
-    for target in ("/ermrest", "/ermrest/catalog/1", "/hatrac"):
-        assert service.handle(Request("GET", target)).status == 401
-        assert service.handle(Request("GET", target)).headers["WWW-Authenticate"] == "Bearer"
+def test_nobody_in_particular_gets_no_further_than_the_door(service: Service) -> None:
+    assert service.handle(Request("POST", "/ermrest/catalog", client=service.owner)).status == 201
+    for method, target in (
+        ("POST", "/ermrest/catalog"),
+        ("GET", "/ermrest/catalog/1"),
+        ("DELETE", "/ermrest/catalog/1"),
+        ("GET", "/ermrest/catalog/1/schema"),
+        ("GET", "/ermrest/catalog/1/entity/public:ERMrest_Client"),
+        ("GET", "/ermrest/alias/1"),
+        ("GET", "/hatrac"),
+        ("PUT", "/hatrac/x"),
+    ):
+        answer = service.handle(Request(method, target))
+        assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Bearer"), target
+    assert service.handle(Request("GET", "/ermrest")).status == 200
     assert service.handle(Request("GET", "/authn/session")).status == 404
-    long = Request("POST", "/authn/session", {}, BytesIO(b"password=" + bytes(100_000)))
-    assert service.handle(long).status == 413
+    for target, status in (("/authn/session", 413), ("/ermrest/catalog", 401)):
+        long = Request("POST", target, {}, BytesIO(b"password=" + bytes(100_000)))
+        assert service.handle(long).status == status
 
 
 def test_a_broken_room_is_a_500_with_a_line_in_the_log(
