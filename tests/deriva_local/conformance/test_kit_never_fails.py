@@ -15,7 +15,7 @@ from deriva_local.service.app import Service
 from deriva_local.wire.tabular import KINDS, parse_csv
 
 EXPECTED = {200, 201, 204, 400, 403, 404, 405, 409, 501}
-FUZZ = settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZ = settings(max_examples=250, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(scope="module")
