@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, Self
 
 from deriva_ml.asset.asset import Asset
 from deriva_ml.asset.path import AssetFilePath, as_mapping
@@ -26,6 +26,7 @@ from deriva_ml.execution.commit import commit, committed_outputs
 from deriva_ml.execution.configuration import ExecutionConfiguration, plain
 from deriva_ml.execution.create import Created, Place
 from deriva_ml.execution.features import staged_features
+from deriva_ml.execution.listings import InputDatasets, UploadedAssets
 from deriva_ml.execution.outputs import Outputs
 from deriva_ml.execution.pending import pending_of
 from deriva_ml.execution.record import ExecutionRecord, lookup_record, records
@@ -35,44 +36,6 @@ from deriva_ml.execution.run import Run
 from deriva_ml.execution.states import Event, ExecutionStatus, event_towards, status_named
 
 S = ExecutionStatus
-
-
-class InputDatasets(Sequence[DatasetBag]):
-    """The downloaded datasets of an execution, by position or by RID."""
-
-    def __init__(self, bags: Iterable[DatasetBag]) -> None:
-        self._bags = tuple(bags)
-
-    @overload
-    def __getitem__(self, which: int | str) -> DatasetBag: ...
-    @overload
-    def __getitem__(self, which: slice) -> Sequence[DatasetBag]: ...
-    def __getitem__(self, which: int | str | slice) -> DatasetBag | Sequence[DatasetBag]:
-        if not isinstance(which, str):
-            return self._bags[which]
-        found = next((bag for bag in self._bags if bag.rid == which), None)
-        if found is None:
-            raise KeyError(
-                f"{which} is not among the inputs: {', '.join(bag.rid for bag in self._bags) or 'there are none'}."
-            )
-        return found
-
-    def __len__(self) -> int:
-        return len(self._bags)
-
-    def __repr__(self) -> str:
-        return f"InputDatasets({list(self._bags)!r})"
-
-
-class UploadedAssets(list[AssetFilePath]):
-    """The committed assets of an execution in order; ``assets["Model"]`` gives those of one table."""
-
-    def __getitem__(self, which: Any) -> Any:
-        return (
-            [asset for asset in self if asset.asset_table == which]
-            if isinstance(which, str)
-            else super().__getitem__(which)
-        )
 
 
 class Execution:

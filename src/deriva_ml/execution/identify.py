@@ -11,6 +11,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from urllib.parse import quote
 
 from deriva_ml.catalog.leases import lease
 from deriva_ml.catalog.model import ASSET_TAG
@@ -86,7 +87,7 @@ def address(session: Catalog, entry: Entry) -> str:
     filled = _FACTS.sub(lambda fact: facts[fact[1]], _pattern(session, TableName(entry.schema, entry.table)))
     if "{{" in filled or not filled.startswith("/hatrac/"):
         return object_path(entry.table, f"{entry.md5}.{entry.file_name}")
-    return filled
+    return quote(filled, safe="/:%")
 
 
 def _pattern(session: Catalog, name: TableName) -> str:

@@ -174,6 +174,22 @@ def test_equal_files_are_one_asset_however_often_they_are_committed(
     assert len(rows(lab, "Image", Filename="twin.txt")) == 1
 
 
+def test_a_catalog_that_keeps_one_role_for_each_asset_is_told_of(lab: DerivaML, workflow: Workflow, rows: Rows) -> None:
+    """As older catalogs are made: an asset cannot be both input and output of one execution, and the second role is lost."""
+    links = "/schema/domain/table/Image_Execution/key"
+    lab.session.request("DELETE", f"{links}/Image,Execution,Asset_Role")
+    lab.session.request("POST", links, json={"unique_columns": ["Image", "Execution"]})
+    lab.session.refresh()
+    earlier = stage(lab, workflow, a="same")
+    earlier.commit_output_assets()
+    rid = earlier.uploaded_assets[0].asset_rid
+    with lab.create_execution(workflow=workflow, assets=[str(rid)]) as exe:
+        exe.asset_file_path("Image", "a.txt").write_text("same")
+    report = exe.commit_output_assets()
+    assert any(f"{rid} is an input of this execution" in note for note in report.notes)
+    assert [link["Asset_Role"] for link in rows(lab, "Image_Execution", Execution=exe.rid)] == ["Input"]
+
+
 def test_a_missing_file_is_an_error_before_anything_is_sent(
     lab: DerivaML, workflow: Workflow, rows: Rows, elsewhere: Path
 ) -> None:

@@ -277,7 +277,7 @@ def test_what_is_assigned_is_written_through(ml: DerivaML) -> None:
         found.remove_workflow_type("Ingest")
 
 
-def test_what_is_not_there_is_an_error(ml: DerivaML) -> None:
+def test_what_is_not_there_is_an_error(ml: DerivaML, quiet: None) -> None:
     for look in (lambda: ml.lookup_workflow("1-NONE"), lambda: ml.lookup_workflow_by_url("nowhere")):
         with pytest.raises(DerivaMLNotFoundError, match="find_workflows"):
             look()
