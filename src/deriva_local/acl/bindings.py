@@ -50,6 +50,21 @@ def check_binding(model: Model, start: Table, types: frozenset[str], name: str, 
     Raises:
         Refusal: as :func:`check_bindings`.
     """
+    check_shape(types, name, binding)
+    if binding is False:
+        return
+    column = decisive_column(model, start, binding["projection"])
+    storage = column.type.storage
+    if binding.get("projection_type") == "acl" and (storage.base or storage).name != "text":
+        raise bad_request(f"The binding '{name}' needs roles, and column '{column.name}' holds no text.")
+
+
+def check_shape(types: frozenset[str], name: str, binding: Any) -> None:
+    """Let one binding pass that is well formed, wherever its projection leads.
+
+    Raises:
+        Refusal: 400 for a wrong shape or type of binding.
+    """
     if binding is False:
         return
     if not isinstance(binding, dict):
@@ -64,10 +79,6 @@ def check_binding(model: Model, start: Table, types: frozenset[str], name: str, 
         raise bad_request(f"The 'scope_acl' of binding '{name}' must be a list of text.")
     if "projection" not in binding:
         raise bad_request(f"The binding '{name}' has no 'projection'.")
-    column = decisive_column(model, start, binding["projection"])
-    storage = column.type.storage
-    if binding.get("projection_type") == "acl" and (storage.base or storage).name != "text":
-        raise bad_request(f"The binding '{name}' needs roles, and column '{column.name}' holds no text.")
 
 
 # -------------------------------------------------------------------------------------------------------------- prune

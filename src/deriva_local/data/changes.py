@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 import apsw
 
 from deriva_local.data.integrity import as_list, check_filled, check_references, key_violation, listed
-from deriva_local.history.versions import quoted, retire
+from deriva_local.history.versions import quoted, remove
 from deriva_local.model.elements import FOREVER, Column, ForeignKey, Table
 from deriva_local.store.database import WriteSession
 from deriva_local.wire.errors import Refusal, conflict
@@ -54,7 +54,7 @@ class Changes:
             gone = self._key_values(table, foreign_key.referenced_columns, rids).values()
             self._move(foreign_key, [(value, None) for value in dict.fromkeys(gone)])
         chosen = as_list([(rid,) for rid in rids], 1)
-        for statement in retire(table.physical, "RID IN (SELECT value FROM json_each(?2))"):
+        for statement in remove(table, "RID IN (SELECT value FROM json_each(?2))"):
             self.connection.execute(statement, (self.session.now, chosen))
 
     def update(self, table: Table, columns: Sequence[Column], rows: Sequence[tuple[str, Row]]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from deriva_local.data.integrity import as_list
-from deriva_local.history.versions import quoted, retire
+from deriva_local.history.versions import quoted, remove
 from deriva_local.model.elements import FOREVER, Table
 from deriva_local.store.database import WriteSession
 from deriva_local.wire.errors import forbidden
@@ -41,7 +41,7 @@ def end_leases(session: WriteSession, rids: Sequence[str]) -> None:
     table = _leases(session)
     if table is None or not rids:
         return
-    for statement in retire(table.physical, "RID IN (SELECT value FROM json_each(?2))"):
+    for statement in remove(table, "RID IN (SELECT value FROM json_each(?2))"):
         session.connection.execute(statement, (session.now, as_list([(rid,) for rid in rids], 1)))
 
 

@@ -26,11 +26,18 @@ from collections.abc import Iterable, Sequence
 from deriva_local.model.elements import FOREVER, Column, ForeignKey, Key, Table
 
 HIDDEN = ("born", "died")
+CAPTURE = "tag:isrd.isi.edu,2020:history-capture"
+"""The annotation of a table that, when it is false, keeps the table out of history."""
 
 
 def quoted(name: str) -> str:
     """Return a physical name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def is_captured(table: Table) -> bool:
+    """Tell whether the history of a table is recorded."""
+    return table.annotations.get(CAPTURE) is not False
 
 
 def live(alias: str) -> str:
@@ -59,13 +66,20 @@ def retire(physical: str, chosen: str, parameter: str = "?1") -> tuple[str, str]
     )
 
 
+def remove(table: Table, chosen: str, parameter: str = "?1") -> tuple[str, ...]:
+    """Return the statements that delete live rows of a table: what is not recorded goes for good."""
+    if is_captured(table):
+        return retire(table.physical, chosen, parameter)
+    return (f"DELETE FROM {quoted(table.physical)} WHERE died = {FOREVER} AND ({chosen})",)
+
+
 def create_table(table: Table) -> list[str]:
     """Return the statements that create the physical table with its trigger and indexes."""
     columns = [column.physical for column in table.columns]
     names = ", ".join(quoted(name) for name in [*columns, *HIDDEN])
     return [
         f"CREATE TABLE {quoted(table.physical)} ({names}, PRIMARY KEY (died, RID)) WITHOUT ROWID",
-        keep_versions(table.physical, columns),
+        *([keep_versions(table.physical, columns)] if is_captured(table) else []),
         *(create_key(table, key) for key in table.keys),
         *create_foreign_keys(table, table.foreign_keys),
     ]
@@ -82,13 +96,18 @@ def keep_versions(physical: str, columns: Iterable[str]) -> str:
     )
 
 
-def add_columns(physical: str, present: Sequence[str], added: Sequence[str]) -> list[str]:
+def add_columns(table: Table, present: Sequence[str], added: Sequence[str]) -> list[str]:
     """Return the statements that add columns to a table that has the physical columns ``present``."""
     return [
-        *(f"ALTER TABLE {quoted(physical)} ADD COLUMN {quoted(name)}" for name in added),
-        f"DROP TRIGGER {quoted('v' + physical)}",
-        keep_versions(physical, [*present, *added]),
+        *(f"ALTER TABLE {quoted(table.physical)} ADD COLUMN {quoted(name)}" for name in added),
+        forget_versions(table.physical),
+        *([keep_versions(table.physical, [*present, *added])] if is_captured(table) else []),
     ]
+
+
+def forget_versions(physical: str) -> str:
+    """Return the statement after which updates of a table keep no old versions."""
+    return f"DROP TRIGGER IF EXISTS {quoted('v' + physical)}"
 
 
 def create_key(table: Table, key: Key) -> str:

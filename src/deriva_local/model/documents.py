@@ -19,9 +19,9 @@ from deriva_local.wire.types import type_document
 Shown: TypeAlias = dict[str, Any]
 
 FEATURES: Mapping[str, Any] = {
-    "trs": False,
-    "tcrs": False,
-    "history_control": False,
+    "trs": True,
+    "tcrs": True,
+    "history_control": True,
     "implicit_fkey_index": True,
     "catalog_post_input": True,
     "catalog_alias": True,

@@ -152,7 +152,7 @@ class Visit:
     def tag(self, session: ReadSession) -> str:
         """Return the entity tag of model resources in the state that the session sees."""
         moment = session.moment if session.moment is not None else session.model_snaptime
-        return etag.build(self.client.roles, None, micros_to_snap(moment), self.entry.alias)
+        return etag.build(self.client.roles, None, version(session, moment), self.entry.alias)
 
     def portrait(self, session: ReadSession) -> Portrait:
         """Return the documents of the model as the client sees them."""
@@ -196,6 +196,12 @@ def enter(view: View) -> None:
     """
     if not view.owner:
         view.require(view.on_catalog("enumerate"), "see this catalog")
+
+
+def version(session: ReadSession, moment: int) -> str:
+    """Return what an entity tag says of the moment: for the past, with the version of its last amendment."""
+    snap = micros_to_snap(moment)
+    return snap if session.amended is None else f"{snap}-{micros_to_snap(session.amended)}"
 
 
 def as_json(document: Any) -> bytes:

@@ -16,7 +16,7 @@ from deriva_local.query.path import PathBinder, find_table
 from deriva_local.query.plan import Output, Ref
 from deriva_local.query.prepared import prepare
 from deriva_local.query.sql import compile_rids
-from deriva_local.service.answers import allow, enter, known, who
+from deriva_local.service.answers import allow, enter, known, version, who
 from deriva_local.service.messages import Request, Response
 from deriva_local.service.negotiation import form_of, headers_of, limit_of, option
 from deriva_local.service.rows import csv_body, fetch, given_rows, json_body, outputs_of, stored_rows
@@ -24,7 +24,6 @@ from deriva_local.store.database import Database, ReadSession, WriteSession
 from deriva_local.store.registry import Store
 from deriva_local.url import ast
 from deriva_local.wire import etag
-from deriva_local.wire.crockford import micros_to_snap
 from deriva_local.wire.errors import Refusal, bad_request, forbidden, not_found
 from deriva_local.wire.tabular import CSV, Rows, read_rows
 
@@ -68,7 +67,7 @@ class _Visit:
     def tag(self, session: ReadSession) -> str:
         """Return the entity tag of data in the state that the session sees."""
         accept = self.request.headers.get("accept")
-        return etag.build(who(self.request).roles, accept, micros_to_snap(session.snaptime), self.alias)
+        return etag.build(who(self.request).roles, accept, version(session, session.snaptime), self.alias)
 
     def view(self, session: ReadSession) -> View:
         """Return the model that the session sees, as the client may see it."""

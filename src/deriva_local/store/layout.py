@@ -38,6 +38,16 @@ _LIVE = f"SELECT rid, kind, parent, doc FROM element WHERE died = {FOREVER}"
 _PAST = "SELECT rid, kind, parent, doc FROM element WHERE died > ?1 AND born <= ?1"
 
 
+AMENDED = "amended"
+"""The fact that tells when the past was last amended."""
+
+
+def amended(connection: apsw.Connection) -> int | None:
+    """Return the time of the last amendment of history, if there was one."""
+    row: Any = connection.execute("SELECT value FROM fact WHERE name = ?", (AMENDED,)).fetchone()
+    return None if row is None else int(row[0])
+
+
 def load_model(connection: apsw.Connection, model_time: int, live: bool) -> Model:
     """Return the model as the last change at ``model_time`` left it."""
     rows = connection.execute(_LIVE) if live else connection.execute(_PAST, (model_time,))
@@ -93,7 +103,7 @@ def widen(connection: apsw.Connection, alteration: Alteration) -> None:
     if alteration.columns:
         present = physical_columns(connection, alteration.after)
         added = [column.physical for column in alteration.columns]
-        run(connection, versions.add_columns(alteration.after.physical, present, added))
+        run(connection, versions.add_columns(alteration.after, present, added))
     run(connection, versions.create_foreign_keys(alteration.after, alteration.foreign_keys))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from deriva_local.data.integrity import check_foreign_key, check_key, check_not_null
-from deriva_local.history.versions import quoted
+from deriva_local.history.versions import forget_versions, is_captured, keep_versions, quoted
 from deriva_local.model.changes import Alteration, compare
 from deriva_local.model.elements import FOREVER, Column, Model, Table
 from deriva_local.store import layout
@@ -24,7 +24,8 @@ def carry_out(session: WriteSession, model: Model) -> None:
     Raises:
         Refusal: 409 if rows break a new key, foreign key or not-null, or cannot be converted to a new type.
     """
-    changes = compare(session.model, model)
+    old = session.model
+    changes = compare(old, model)
     layout.write_records(session.connection, changes, session.now)
     session.model = replace(model, snaptime=session.now)
     for alteration in changes.altered:
@@ -35,7 +36,20 @@ def carry_out(session: WriteSession, model: Model) -> None:
     for alteration in changes.altered:
         for link in alteration.foreign_keys:
             check_foreign_key(session, alteration.after, link)
+    for table in model.tables():
+        before = old.table_by_rid.get(table.rid)
+        if before is not None and is_captured(before) != is_captured(table):
+            _switch_capture(session, table)
     session.model_changed()
+
+
+def _switch_capture(session: WriteSession, table: Table) -> None:
+    """Begin or end the recording of a table: its rows are closed for the snapshots before, and begin anew."""
+    columns = layout.physical_columns(session.connection, table)
+    begin_anew = f"UPDATE {quoted(table.physical)} SET born = ? WHERE died = {FOREVER} AND born < ?"
+    session.connection.execute(begin_anew, (session.now, session.now))
+    change = keep_versions(table.physical, columns) if is_captured(table) else forget_versions(table.physical)
+    layout.run(session.connection, [change])
 
 
 def _alter(session: WriteSession, alteration: Alteration) -> None:

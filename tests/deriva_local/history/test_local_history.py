@@ -164,15 +164,6 @@ def test_truncation_needs_an_end_and_no_beginning(door: Door) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "below"),
-    [("PUT", "/history/2,3/acl"), ("PUT", "/history/2,3/annotation/4"), ("GET", "/history/2,3/acl_binding"),
-     ("DELETE", "/history/2,3/attribute/4"), ("DELETE", "/history/2,3/attribute/4/5=%22x%22")],
-)  # fmt: skip
-def test_amending_and_redacting_are_not_offered(door: Door, method: str, below: str) -> None:
-    assert door.status(method, below, {} if method == "PUT" else None) == 501
-
-
-@pytest.mark.parametrize(
     ("method", "below", "body"),
     [("POST", "/schema/Z", None), ("PUT", "/schema/S", {}), ("DELETE", "/schema/S/table/T", None),
      ("PUT", "/annotation/x", 1), ("PUT", "/acl/select", ["*"]), ("DELETE", "", None)],
