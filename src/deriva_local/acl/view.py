@@ -17,7 +17,7 @@ from deriva_local.acl.projections import grant
 from deriva_local.acl.rights import Decision
 from deriva_local.acl.static import Onlooker
 from deriva_local.model.elements import Column, ForeignKey, Model, Schema, Table
-from deriva_local.query.plan import Grant, Guard, Screen
+from deriva_local.query.plan import Grant, Guard, RowRights, Screen
 from deriva_local.wire.errors import Refusal, forbidden, unauthorized
 
 _KEPT = 64
@@ -126,6 +126,20 @@ class View:
     def link_guard(self, link: ForeignKey, right: str) -> Guard:
         """Return what a referenced row must satisfy to be referred to."""
         return self._guard(self.full.table_by_rid[link.referenced_table], right, link.acl_bindings)
+
+    def row_rights(self, instance: int, table: Table, with_columns: bool) -> RowRights:
+        """Return what may be done to the rows of a table instance, where it matters row by row."""
+        rows = tuple((right, self._by_row(table, right)) for right in ("update", "delete"))
+        columns = tuple((column.name, self._column_by_row(table, column)) for column in table.columns)
+        return RowRights(instance, self.full.table_by_rid[table.rid], rows, columns if with_columns else None)
+
+    def _by_row(self, table: Table, right: str) -> bool | Guard:
+        decision = self.on_table(table, right)
+        return self.row_guard(table, right) if decision is None else decision
+
+    def _column_by_row(self, table: Table, column: Column) -> bool | Guard:
+        decision = not column.is_system and self.on_column(table, column, "update")
+        return self.column_row_guard(table, column, "update") if decision is None else decision
 
     def _guard(self, start: Table, right: str, bindings: Mapping[str, Any]) -> Guard:
         start = self.full.table_by_rid[start.rid]

@@ -14,7 +14,7 @@ from deriva_local.query.filters import literal
 from deriva_local.query.path import PathBinder
 from deriva_local.query.plan import Aggregate, Binned, Example, Expression, Grouping, Output, Plan, Ref
 from deriva_local.url import ast
-from deriva_local.wire.errors import Refusal, bad_request, conflict, not_offered
+from deriva_local.wire.errors import Refusal, bad_request, conflict
 from deriva_local.wire.types import TYPES, SQLiteValue
 
 _WHOLE_NUMBERS = frozenset({"int2", "int4", "int8", "serial2", "serial4", "serial8"})
@@ -85,7 +85,7 @@ def _group_outputs(binder: PathBinder, item: ast.Item) -> Iterator[Output]:
 
 def _item(binder: PathBinder, item: ast.Item, role: str) -> Output:
     if isinstance(item, ast.RowStateItem):
-        raise not_offered(f"{item.function}() is not offered.")
+        return _row_rights(binder, item, role)
     if isinstance(item, ast.AggregateItem):
         if role not in ("aggregate", "group"):
             raise bad_request(f"{item.function}() cannot be an {role}: it belongs after the ';' of attributegroup.")
@@ -96,6 +96,14 @@ def _item(binder: PathBinder, item: ast.Item, role: str) -> Output:
         return _binned(binder, item)
     ref = binder.column(item.column)
     return Output(item.out or ref.column.name, ref.column.type, ref)
+
+
+def _row_rights(binder: PathBinder, item: ast.RowStateItem, role: str) -> Output:
+    if role != "group":
+        raise bad_request(f"{item.function}() belongs after the ';' of attributegroup.")
+    place = binder.instance(ast.ColumnRef((item.alias, "*") if item.alias else ("*",)))
+    rights = binder.view.row_rights(place, binder.instances[place].table, item.function == "tcrs")
+    return Output(item.out or item.function, TYPES["jsonb"], rights)
 
 
 def _duplicate(outputs: Sequence[Output]) -> Refusal:

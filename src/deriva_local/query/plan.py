@@ -156,7 +156,20 @@ class Binned:
     high: SQLiteValue
 
 
-Expression: TypeAlias = Ref | Example | Aggregate | Binned
+@dataclass(frozen=True, slots=True)
+class RowRights:
+    """What somebody may do to a row, as a JSON object: plain truths, or guards that the row must satisfy.
+
+    ``columns`` says the same of the update of each column; None leaves that out.
+    """
+
+    instance: int
+    table: Table
+    rights: tuple[tuple[str, bool | Guard], ...]
+    columns: tuple[tuple[str, bool | Guard], ...] | None
+
+
+Expression: TypeAlias = Ref | Example | Aggregate | Binned | RowRights
 
 
 @dataclass(frozen=True, slots=True)

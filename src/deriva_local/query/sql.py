@@ -15,8 +15,9 @@ from typing import Literal, TypeAlias
 
 from deriva_local.query.conditions import physical
 from deriva_local.query.fragment import Sql, all_of, joined
+from deriva_local.query.guards import compile_rights
 from deriva_local.query.paging import SortTerm, ahead, behind, order_by
-from deriva_local.query.plan import Binned, Example, Expression, Output, Plan, Ref, Selection, Whole
+from deriva_local.query.plan import Binned, Example, Expression, Output, Plan, Ref, RowRights, Selection, Whole
 from deriva_local.query.source import source_of, table_as
 from deriva_local.query.tables import alive
 from deriva_local.query.values import collation, element_form, json_form
@@ -79,7 +80,7 @@ def _last_rows(plan: Plan, shown: Sequence[Sql], source: Sql, where: Sequence[Sq
 def _rows(plan: Plan, past: bool) -> tuple[Sql, list[Sql], list[Sql]]:
     """Return source, predicates and output values of plain rows of one table."""
     source, where = source_of(plan.selection, past)
-    return source, where, [_value(plan.selection, output) for output in plan.outputs]
+    return source, where, [_value(plan.selection, output, past) for output in plan.outputs]
 
 
 def _groups(plan: Plan, past: bool) -> tuple[Sql, list[Sql], list[Sql]]:
@@ -117,7 +118,7 @@ def _semijoin(plan: Plan, past: bool) -> tuple[Sql, list[Sql], list[Sql]]:
     chosen = _select(Sql(f"{alias}.RID"), *source_of(plan.selection, past)).within(f"{alias}.RID IN ({{0}})")
     context = plan.selection.instances[plan.selection.context]
     source = table_as(plan.selection.context, context, past)
-    return source, [alive(alias, past), chosen], [_value(plan.selection, output) for output in plan.outputs]
+    return source, [alive(alias, past), chosen], [_value(plan.selection, output, past) for output in plan.outputs]
 
 
 # ---------------------------------------------------------------------------------------------------------- outputs
@@ -157,7 +158,7 @@ def _is_filled(selection: Selection, ref: Ref) -> bool:
     return not ref.column.nullok and not (screen and any(column is ref.column for column, _ in screen.columns))
 
 
-def _value(selection: Selection, output: Output) -> Sql:
+def _value(selection: Selection, output: Output, past: bool) -> Sql:
     """Return the stored value of an output."""
     expression = output.expression
     if isinstance(expression, Ref):
@@ -168,9 +169,11 @@ def _value(selection: Selection, output: Output) -> Sql:
         kind = expression.ref.column.type.storage.name
         bounds = (expression.count, expression.low, expression.high)
         return Sql(f"bucket('{kind}', {physical(expression.ref)}, ?, ?, ?)", bounds)
+    if isinstance(expression, RowRights):
+        return compile_rights(expression, past).within("min({0})")
     if isinstance(expression.operand, Ref):
         return Sql(_of_column(expression.function, expression.operand, output))
-    return _of_rows(selection, expression.function, expression.operand)
+    return _of_rows(selection, expression.function, expression.operand, past)
 
 
 def _of_column(function: str, ref: Ref, output: Output) -> str:
@@ -187,7 +190,7 @@ def _of_column(function: str, ref: Ref, output: Output) -> str:
     return _sum(function, column, type.storage.name)
 
 
-def _of_rows(selection: Selection, function: str, whole: Whole | None) -> Sql:
+def _of_rows(selection: Selection, function: str, whole: Whole | None, past: bool) -> Sql:
     """Return an aggregate of whole rows: of one instance, or (None) of the join."""
     if whole is None:
         return Sql("count(*)")
@@ -195,7 +198,7 @@ def _of_rows(selection: Selection, function: str, whole: Whole | None) -> Sql:
     if function in ("cnt", "cnt_d"):
         return Sql(f"count({distinct}T{place}.RID)")
     outputs = [Output(column.name, column.type, Ref(place, column)) for column in whole.columns]
-    record = record_of(outputs, [_value(selection, output) for output in outputs])
+    record = record_of(outputs, [_value(selection, output, past) for output in outputs])
     shown = record.within(f"CASE WHEN T{place}.RID IS NULL THEN 'null' ELSE {{0}} END")
     return shown.within(f"'[' || group_concat({distinct}{{0}}) || ']'")
 

@@ -258,3 +258,24 @@ def test_a_binding_that_a_rename_led_astray_lets_nothing_through(lab: Lab) -> No
 )
 def test_bindings_that_could_never_work_are_refused(lab: Lab, given: Any, status: int) -> None:
     assert lab.status("owner", "PUT", f"{SAMPLE}/acl_binding/b", given) == status
+
+
+def test_the_rights_of_each_row_as_a_column(lab: Lab) -> None:
+    lab.allow(enumerate=["*"], select=["*"])
+    lab.bind(SAMPLE, b=binding("Owner", "update", "delete"))
+    lab.bind(f"{SAMPLE}/column/Note", b=binding([TO_TEAM, "Readers"], "update"))
+    path = "/attributegroup/S:=lab:Sample/Label=any(a,b)/Label;trs:=trs(RID),t:=tcrs(S:RID)@sort(Label)"
+    yes, no = {"update": True, "delete": True}, {"update": False, "delete": False}
+    for who, a, b, notes in [
+        ("owner", yes, yes, [True, True]),
+        ("ann", yes, no, [True, False]),
+        ("nobody", no, no, [False] * 2),
+    ]:
+        rows = lab.get(who, path)
+        assert [row["trs"] for row in rows] == [a, b]
+        assert [{name: row["t"][name] for name in yes} for row in rows] == [a, b]
+        assert [row["t"]["column_update"]["Note"] for row in rows] == notes
+        assert all(row["t"]["column_update"]["RID"] is False for row in rows)
+    past = f"{lab.base}@{lab.get('owner', '/')['snaptime']}"
+    assert [row["trs"] for row in lab.ask("owner", "GET", path, base=past).json()] == [no, no]
+    assert lab.status("owner", "GET", "/attributegroup/lab:Sample/trs(RID)") == 400

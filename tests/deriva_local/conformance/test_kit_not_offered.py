@@ -12,11 +12,6 @@ from conformance_kit import Door
     ("method", "below", "body"),
     [
         ("GET", "/entity/S:Sample/Name::ts::x", None),
-        ("GET", "/attributegroup/S:Sample/RID;t:=trs(RID)", None),
-        ("GET", "/attributegroup/M:=S:Sample/RID;t:=tcrs(M:RID)", None),
-        ("PUT", "/history/2-A,2-B/acl", {"owner": []}),
-        ("PUT", "/history/2-A,2-B/annotation/1-X", {}),
-        ("DELETE", "/history/,2-B/attribute/1-X", None),
     ],
 )
 def test_what_is_not_offered_says_so(samples: Door, method: str, below: str, body: Any) -> None:
