@@ -15,6 +15,7 @@ from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLOfflineError
 from deriva_ml.files import BLOCK, replacing
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+TOKEN_VARIABLE = "DERIVA_ML_TOKEN"
 SESSION = {
     "retry_connect": 1,
     "retry_read": 0,
@@ -28,8 +29,8 @@ SESSION = {
 class RemotePort:
     """A :class:`~deriva_ml.catalog.port.Port` to the server ``hostname``.
 
-    ``hostname`` is ``data.example.org``, ``localhost:8080`` or begins with its scheme. Without ``credential`` the one
-    that the ``deriva`` client holds for the host is used.
+    ``hostname`` is ``data.example.org``, ``localhost:8080`` or begins with its scheme. Without ``credential``
+    the token in ``DERIVA_ML_TOKEN`` is used, else what the ``deriva`` client holds for the host.
 
     Raises:
         DerivaMLConfigurationError: ``hostname`` is no name of a host.
@@ -140,6 +141,9 @@ def _scheme_of(host: str) -> str:
 
 
 def _stored_credential(host: str) -> dict[str, Any]:
+    """Return the token in ``DERIVA_ML_TOKEN``, which processes hand on to their workers, else what the client keeps."""
+    if token := os.environ.get(TOKEN_VARIABLE, "").strip():
+        return {"bearer-token": token}
     from deriva.core import get_credential
 
     found: dict[str, Any] | None = get_credential(host)

@@ -17,6 +17,8 @@ from deriva_ml.execution.execution import Execution
 from deriva_ml.files import write_whole
 from deriva_ml.launch.failures import traceback_of
 
+RUNS = "running"
+
 
 @dataclass
 class Job:
@@ -34,7 +36,7 @@ class Job:
 
     def follow(self, execution: Execution) -> None:
         """Note which execution records the job."""
-        self.rid, self.status = execution.execution_rid, str(execution.status)
+        self.rid, self.status = execution.execution_rid, RUNS
         self.write()
 
     @contextmanager

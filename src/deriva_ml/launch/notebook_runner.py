@@ -124,11 +124,9 @@ def _execute(request: NotebookRequest, notebook: Path, executed: Path) -> str | 
 
 def _last_cell(executed: Path) -> str:
     """Return which cell was running when the kernel ended."""
-    cells = [cell for cell in _cells(executed) if cell["cell_type"] == "code"]
-    for number, cell in enumerate(cells, 1):
-        if cell.get("metadata", {}).get("papermill", {}).get("status") != "completed":
-            return f"cell {number}"
-    return "its work"
+    began = [cell for cell in _cells(executed) if cell.get("metadata", {}).get("papermill", {}).get("start_time")]
+    number = sum(cell["cell_type"] == "code" for cell in began)
+    return f"cell {number}" if number else "its first work"
 
 
 def _cells(notebook: Path) -> list[dict[str, Any]]:

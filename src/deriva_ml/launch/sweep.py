@@ -9,15 +9,17 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from hydra_zen import instantiate
 from omegaconf import DictConfig
 
-from deriva_ml.errors import DerivaMLNotFoundError
+from deriva_ml.errors import DerivaMLBusyError, DerivaMLException, DerivaMLNotFoundError
 from deriva_ml.execution import liveness
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
@@ -27,7 +29,7 @@ from deriva_ml.launch.code import launched
 from deriva_ml.launch.composed import choices_of
 from deriva_ml.launch.connection import connection_of
 from deriva_ml.launch.hydra_main import composition, main, places
-from deriva_ml.launch.job import Job, read_job
+from deriva_ml.launch.job import RUNS, Job, read_job
 from deriva_ml.launch.run import commit_and_fail, read_dry_run
 from deriva_ml.launch.table import aligned, chosen_metrics, markdown
 from deriva_ml.launch.task import COMMITTED, Task
@@ -77,18 +79,17 @@ def run_sweep(plan: SweepPlan, task: Task, metrics: Sequence[str] = ()) -> bool:
     """
     config = composition(plan.config_name, plan.overrides)
     task.check(config)
-    connection = connection_of(instantiate(config.deriva_ml))
     os.environ[HOME_VARIABLE] = str(find_home())
     if read_dry_run(config.get("dry_run")):
         return _run_dry(plan, task, metrics)
-    ml = connection.open(instantiate(config.ml_class) if config.get("ml_class") else None)
+    ml = _opened(config)
     parent = _parent(ml, plan, config)
     folder = ml.workspace / "sweeps" / parent.execution_rid
     plan.write(folder)
     print(f"Sweep {parent.execution_rid}: --continue {parent.execution_rid} goes on if it is interrupted.")
     with liveness.holding(folder / "lock", f"Sweep {parent.execution_rid} is running"), parent:
-        _jobs(plan, replace(task, parent=parent.execution_rid, folder=folder / "jobs"), folder)
-    return _finish(parent, folder, metrics)
+        trouble = _launched(ml, plan, replace(task, parent=parent.execution_rid, folder=folder / "jobs"), folder)
+    return _finish(parent, folder, metrics, trouble)
 
 
 def continue_sweep(plan: SweepPlan, folder: Path, task: Task, metrics: Sequence[str] = ()) -> bool:
@@ -100,14 +101,19 @@ def continue_sweep(plan: SweepPlan, folder: Path, task: Task, metrics: Sequence[
     rid = folder.name
     config = composition(plan.config_name, plan.overrides)
     task.check(config)
-    ml = connection_of(instantiate(config.deriva_ml)).open()
     os.environ[HOME_VARIABLE] = str(find_home())
+    ml = _opened(config)
     with liveness.holding(folder / "lock", f"Sweep {rid} cannot be continued"):
         parent = ml.resume_execution(rid)
         for job in _read(folder / "jobs"):
             _settle(ml, job, rid)
-        _jobs(plan, replace(task, parent=rid, folder=folder / "jobs"), folder)
-    return _finish(parent, folder, metrics)
+        trouble = _launched(ml, plan, replace(task, parent=rid, folder=folder / "jobs"), folder)
+    return _finish(parent, folder, metrics, trouble)
+
+
+def _opened(config: DictConfig) -> DerivaML:
+    ml_class = instantiate(config.ml_class) if config.get("ml_class") else None
+    return connection_of(instantiate(config.deriva_ml)).open(ml_class)
 
 
 def _parent(ml: DerivaML, plan: SweepPlan, config: DictConfig) -> Execution:
@@ -128,11 +134,44 @@ def _jobs(plan: SweepPlan, task: Task, folder: Path) -> None:
     main(task, plan.config_name, [*plan.arguments, *more])
 
 
+class _LauncherTrouble:
+    """What a launcher says of jobs that it lost: noted, because the others are not lost with them."""
+
+    said = ""
+
+    def __enter__(self) -> _LauncherTrouble:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        lost = isinstance(error, Exception) and not isinstance(error, DerivaMLException)
+        if lost and error is not None:
+            self.said = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+            print(f"The launcher lost a job. {self.said}", file=sys.stderr)
+        return lost
+
+
+def _launched(ml: DerivaML, plan: SweepPlan, task: Task, folder: Path) -> str:
+    """Run the jobs; return what the launcher said of those that it lost, once no other is still running."""
+    with _LauncherTrouble() as trouble:
+        _jobs(plan, task, folder)
+    while trouble.said and any(_is_running(ml, job) for job in _read(folder / "jobs")):
+        time.sleep(1)
+    return trouble.said
+
+
+def _is_running(ml: DerivaML, job: Job) -> bool:
+    return bool(job.rid) and job.status == RUNS and ml.resume_execution(str(job.rid)).status is ExecutionStatus.Running
+
+
 def _settle(ml: DerivaML, job: Job, parent: str) -> None:
     """What an interrupted job left is committed, then it is Failed; one that was committed in its last moment stays."""
     if job.rid is None or job.status == COMMITTED:
         return
     execution = ml.resume_execution(job.rid)
+    if execution.status is ExecutionStatus.Running:
+        raise DerivaMLBusyError(f"Job {job.number} of sweep {parent}, execution {job.rid}, is still running.")
     if execution.status is ExecutionStatus.Uploaded:
         job.status = COMMITTED
         job.write()
@@ -158,7 +197,7 @@ def _run_dry(plan: SweepPlan, task: Task, metrics: Sequence[str]) -> bool:
     return all(job.error is None for job in jobs)
 
 
-def _finish(parent: Execution, folder: Path, metrics: Sequence[str]) -> bool:
+def _finish(parent: Execution, folder: Path, metrics: Sequence[str], trouble: str) -> bool:
     """Commit the parent with the table of its jobs; return whether all of them are committed."""
     jobs = _read(folder / "jobs")
     rows, head = _table(jobs, metrics)
@@ -181,7 +220,7 @@ def _finish(parent: Execution, folder: Path, metrics: Sequence[str]) -> bool:
     print(f"Sweep {parent.execution_rid}: {len(jobs) - len(failed)} of {len(jobs)} jobs committed.")
     if failed:
         print(f"deriva-ml-run --continue {parent.execution_rid} runs the others again.", file=sys.stderr)
-    return not failed
+    return not failed and not trouble
 
 
 def _reasons(failed: Sequence[Job]) -> str:

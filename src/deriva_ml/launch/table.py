@@ -56,5 +56,5 @@ def markdown(rows: Sequence[Sequence[Any]], head: Sequence[str]) -> str:
         | --- | --- |
         | 0 | Uploaded |
     """
-    lines = [head, ["---"] * len(head), *([cell(value) for value in row] for row in rows)]
+    lines = [[cell(name) for name in head], ["---"] * len(head), *([cell(value) for value in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -48,6 +49,8 @@ def train(epochs=5, lr=0.1, fail=False, wait=0.0, ml_instance=None, execution=No
         os.kill(os.getpid(), 9)
     return lr * epochs
 """
+BEGIN = "from deriva_ml.execution import run_notebook\nml, execution, config = run_notebook({name})"
+STAGE = 'execution.asset_file_path("Execution_Asset", "result.txt").write_text("a result")'
 IDENTITY = ("-c", "user.name=t", "-c", "user.email=t@localhost")
 
 
@@ -65,6 +68,22 @@ def write_project(folder: Path) -> Path:
     git(folder, "init", "-q")
     commit(folder, "the project")
     return folder
+
+
+def write_notebook(path: Path, *cells: str, kernel: str | None = None) -> Path:
+    """Write a notebook of code cells; one that begins with ``# parameters`` is tagged, one with ``#:`` is Markdown."""
+    listed = []
+    for number, cell in enumerate(cells):
+        text = cell.startswith("#:")
+        facts = {"id": f"c{number}", "metadata": {}, "source": cell.removeprefix("#:").strip()}
+        facts |= {"cell_type": "markdown"} if text else {"cell_type": "code", "execution_count": None, "outputs": []}
+        if cell.startswith("# parameters"):
+            facts["metadata"] = {"tags": ["parameters"]}
+        listed.append(facts)
+    metadata = {} if kernel is None else {"kernelspec": {"name": kernel, "display_name": kernel, "language": "python"}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"cells": listed, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}))
+    return path
 
 
 def git(folder: Path, *arguments: str) -> str:

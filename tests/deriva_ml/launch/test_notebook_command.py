@@ -1,0 +1,176 @@
+"""``deriva-ml-run-notebook``: notebooks that end well, fail, or lose their kernel; and what is kept of each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from launch_lab import BEGIN, STAGE, call, commit, git, write_notebook, write_project
+
+from deriva_ml import DerivaML
+from deriva_ml.asset.asset import Asset
+from deriva_ml.catalog import objects
+from deriva_ml.errors import DerivaMLConfigurationError
+from deriva_ml.execution.record import ExecutionRecord
+from deriva_ml.launch.kernel import kernel_for
+from deriva_ml.launch.notebook_markdown import written
+from deriva_ml.launch.notebook_runner import parameters_of, read_parameters
+
+WHOLE = (
+    "#: # An analysis",
+    "# parameters\nthreshold = 0.5  # how strict",
+    BEGIN.format(name=""),
+    "import pandas\nprint('the threshold is', threshold)\npandas.DataFrame({'a': [1, 2]})",
+    STAGE,
+    "execution.commit_output_assets()",
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The project with its notebooks, and its home."""
+    folder = tmp_path_factory.mktemp("notebooks")
+    project = write_project(folder / "project")
+    begin = BEGIN.format(name='"analysis"')
+    write_notebook(project / "notebooks" / "analysis.ipynb", *WHOLE)
+    write_notebook(project / "notebooks" / "failing.ipynb", begin, STAGE, "1 / 0", "print('never')")
+    write_notebook(project / "notebooks" / "dying.ipynb", begin, STAGE, "import os; os.kill(os.getpid(), 9)")
+    write_notebook(project / "notebooks" / "open.ipynb", begin, STAGE)
+    commit(project, "notebooks")
+    return project, folder / "home"
+
+
+def newest(home: Path) -> tuple[DerivaML, ExecutionRecord]:
+    ml = DerivaML(working_dir=home)
+    return ml, next(iter(ml.find_executions(sort=True)))
+
+
+def outputs(ml: DerivaML, record: ExecutionRecord) -> dict[str, Asset]:
+    return {asset.filename: asset for asset in ml.list_execution_assets(record.execution_rid, "Output")}
+
+
+def text_of(ml: DerivaML, asset: Asset, folder: Path) -> str:
+    objects.get(ml.session, asset.url, folder / "file")
+    return (folder / "file").read_text()
+
+
+def test_a_notebook_is_recorded_with_what_it_showed(place: tuple[Path, Path], tmp_path: Path) -> None:
+    project, home = place
+    done = call(
+        project, home, "run_notebook", "notebooks/analysis.ipynb", "-p", "threshold", "0.7", "description=strict"
+    )
+    assert done.returncode == 0, done.stderr
+    ml, record = newest(home)
+    assert f"Execution {record.execution_rid}: Uploaded" in done.stdout
+    assert str(record.status) == "Uploaded" and record.description == "strict"
+    kept = outputs(ml, record)
+    assert {"result.txt", "analysis.ipynb", "analysis.md", "analysis.log", "configuration.json"} <= set(kept)
+    page = text_of(ml, kept["analysis.md"], tmp_path)
+    assert "# An analysis" in page and "the threshold is 0.7" in page and "| --- | --- |" in page
+    assert "the threshold is 0.7" in text_of(ml, kept["analysis.log"], tmp_path)
+    workflow = record.workflow
+    head = git(project, "rev-parse", "HEAD").strip()
+    assert workflow.url == f"file://{project}/blob/{head}/notebooks/analysis.ipynb"
+    assert workflow.workflow_type == ["Analysis Notebook"]
+
+
+def test_a_notebook_that_does_not_commit_is_committed(place: tuple[Path, Path]) -> None:
+    project, home = place
+    assert call(project, home, "run_notebook", "notebooks/open.ipynb").returncode == 0
+    ml, record = newest(home)
+    assert str(record.status) == "Uploaded" and not record.status_detail
+    assert {"result.txt", "open.ipynb"} <= set(outputs(ml, record))
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("failing", "cell 3: ZeroDivisionError: division by zero"), ("dying", "the kernel died in cell 3")],
+)
+def test_what_a_failed_notebook_left_is_kept(place: tuple[Path, Path], tmp_path: Path, name: str, said: str) -> None:
+    project, home = place
+    done = call(project, home, "run_notebook", f"notebooks/{name}.ipynb")
+    assert done.returncode == 1 and said in done.stderr
+    ml, record = newest(home)
+    assert str(record.status) == "Failed" and said in str(record.status_detail)
+    kept = outputs(ml, record)
+    assert {"result.txt", f"{name}.ipynb", f"{name}.md", f"{name}.log"} <= set(kept)
+    assert said in text_of(ml, kept[f"{name}.log"], tmp_path)
+    assert json.loads(text_of(ml, kept[f"{name}.ipynb"], tmp_path))["cells"]
+
+
+def test_outputs_do_not_change_the_checksum(place: tuple[Path, Path]) -> None:
+    project, _ = place
+    notebook = project / "notebooks" / "analysis.ipynb"
+    from deriva_ml.workflow.workflow import Workflow
+
+    before = Workflow.get_url_and_checksum(notebook, allow_dirty=True)[1]
+    content = json.loads(notebook.read_text())
+    content["cells"][3]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["ran\n"]}]
+    content["cells"][3]["execution_count"] = 7
+    copy = write_notebook(project / "notebooks" / "ran.ipynb")
+    copy.write_text(json.dumps(content))
+    assert Workflow.get_url_and_checksum(copy, allow_dirty=True)[1] == before
+    copy.unlink()
+
+
+def test_a_notebook_can_be_looked_at_without_running(place: tuple[Path, Path]) -> None:
+    project, home = place
+    notebook = "notebooks/analysis.ipynb"
+    assert "threshold = 0.5  # how strict" in call(project, home, "run_notebook", notebook, "--inspect").stdout
+    assert "dry_run: false" in call(project, home, "run_notebook", notebook, "--cfg").stdout
+    assert "Defaults" in call(project, home, "run_notebook", notebook, "--info", "defaults").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["notebooks/nowhere.ipynb"], "no notebook"),
+        (["notebooks/open.ipynb", "-k", "klingon"], "klingon"),
+        (["notebooks/open.ipynb", "-f", "models/digits.py"], "models/digits.py"),
+    ],
+)
+def test_mistakes_are_answered_by_a_sentence(place: tuple[Path, Path], arguments: list[str], said: str) -> None:
+    done = call(*place, "run_notebook", *arguments)
+    assert done.returncode == 1 and said in done.stderr
+    assert "Traceback" not in done.stderr and "Unexpected" not in done.stderr
+
+
+def test_parameters_come_from_files_and_from_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "p.yaml"
+    file.write_text("epochs: 3\nname: digits\n")
+    given = read_parameters(file, [("epochs", "5"), ("lr", "1e-3"), ("layers", "[1, 2]"), ("title", "a b: c d")])
+    assert given == {"epochs": 5, "name": "digits", "lr": 0.001, "layers": [1, 2], "title": {"a b": "c d"}} or (
+        given["lr"] == 0.001 and given["epochs"] == 5
+    )
+
+
+def test_a_notebook_without_parameters_says_so(tmp_path: Path) -> None:
+    assert "no cell" in parameters_of(write_notebook(tmp_path / "a.ipynb", "print(1)"))
+    with pytest.raises(DerivaMLConfigurationError, match="no notebook"):
+        parameters_of(tmp_path / "b.ipynb")
+
+
+def test_a_kernel_that_is_not_installed_gives_way_to_the_environments(tmp_path: Path) -> None:
+    assert kernel_for(write_notebook(tmp_path / "a.ipynb", "1", kernel="somebody-elses")) == "python3"
+
+
+OUTPUTS = [
+    ({"output_type": "stream", "text": ["a\n", "b"]}, "```\na\nb\n```"),
+    ({"output_type": "error", "traceback": ["\x1b[31mboom\x1b[0m"]}, "```\nboom\n```"),
+    ({"output_type": "display_data", "data": {"image/png": "aGk=\n", "text/plain": "fig"}}, "![result](data:image/png;base64,aGk=)"),
+    ({"output_type": "execute_result", "data": {"text/html": "<b>x</b>", "text/plain": "x"}}, "```\nx\n```"),
+    ({"output_type": "execute_result", "data": {"text/markdown": ["*x*"]}}, "*x*"),
+    (
+        {"output_type": "execute_result", "data": {"text/html": "<table><tr><th></th><th>a|b</th></tr><tr><th>0</th><td>1 &lt; 2</td></tr></table>"}},
+        "| | a/b |\n| --- | --- |\n| 0 | 1 < 2 |",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("output", "expected"), OUTPUTS, ids=lambda value: str(value)[:20])
+def test_every_kind_of_output_can_be_read_in_markdown(output: dict[str, object], expected: str) -> None:
+    cell = {"cell_type": "code", "source": "f()", "outputs": [output]}
+    page = written({"cells": [cell]})
+    assert page.startswith("```python\nf()\n```\n\n")
+    assert page.removeprefix("```python\nf()\n```\n\n").replace("|  |", "| |").strip() == expected

@@ -1,0 +1,139 @@
+"""Sweeps: a parent and its children in sequence, failures beside successes, interruption and continuation, other launchers."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from launch_lab import call, write_project
+
+from deriva_ml import DerivaML
+from deriva_ml.catalog.rows import select
+from deriva_ml.names import TableName
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The project and its home; one catalog for all tests of this file."""
+    folder = tmp_path_factory.mktemp("sweep")
+    return write_project(folder / "project"), folder / "home"
+
+
+def parent_in(done: subprocess.CompletedProcess[str]) -> str:
+    found = re.search(r"^Sweep (\S+):", done.stdout, re.MULTILINE)
+    assert found, done.stderr
+    return found[1]
+
+
+def children(home: Path, parent: str) -> list[tuple[int, str]]:
+    """The sequence number and status of each child."""
+    ml = DerivaML(working_dir=home)
+    links = select(
+        ml.session, TableName(ml.ml_schema, "Execution_Execution"), {"Execution": parent}, sort=("Sequence",)
+    )
+    return [(row["Sequence"], str(ml.lookup_execution(row["Nested_Execution"]).status)) for row in links]
+
+
+def test_a_named_sweep_is_a_parent_with_children_in_sequence(place: tuple[Path, Path]) -> None:
+    project, home = place
+    done = call(project, home, "run", "+multirun=lr_sweep", "model_config.epochs=2", "--metric", "accuracy")
+    assert done.returncode == 0, done.stderr
+    parent = parent_in(done)
+    assert children(home, parent) == [(0, "Uploaded"), (1, "Uploaded")]
+    ml = DerivaML(working_dir=home)
+    record = ml.lookup_execution(parent)
+    assert str(record.status) == "Uploaded"
+    assert record.description == "Which learning rate? [sweep: model_config.lr=0.1,0.01, model_config.epochs=2]"
+    names = {asset.filename for asset in ml.list_execution_assets(parent, "Output")}
+    assert {"sweep.json", "sweep.md"} <= names
+    described = [child.description for child in record.list_execution_children()]
+    assert described[1] == "digits [overrides: model_config.lr=0.01, model_config.epochs=2] [Job 1]"
+    table = done.stdout.splitlines()
+    head = next(n for n, line in enumerate(table) if line.startswith("job "))
+    assert table[head].split() == ["job", "execution", "status", "overrides", "accuracy"]
+    assert table[head + 1].split()[-1] == "0.2" and table[head + 2].split()[-1] == "0.02"
+
+
+def test_a_failing_job_does_not_lose_its_siblings(place: tuple[Path, Path]) -> None:
+    project, home = place
+    done = call(project, home, "run", "-m", "model_config.fail=false,true", "model_config.epochs=1,3")
+    assert done.returncode == 1
+    assert "the loss is not finite" in done.stderr and "--continue" in done.stderr
+    parent = parent_in(done)
+    assert children(home, parent) == [(0, "Uploaded"), (1, "Uploaded"), (2, "Failed"), (3, "Failed")]
+    assert "2 of 4 jobs committed" in str(DerivaML(working_dir=home).lookup_execution(parent).status_detail)
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(place: tuple[Path, Path]) -> None:
+    project, home = place
+    overrides = ["-m", "model_config.lr=0.31,0.32,0.33"]
+    died = call(project, home, "run", *overrides, DIE_AT="0.32")
+    assert died.returncode == -9
+    parent = parent_in(died)
+    went_on = call(project, home, "run", "--continue", parent)
+    assert went_on.returncode == 0, went_on.stderr
+    assert "3 of 3 jobs committed" in went_on.stdout
+    found = children(home, parent)
+    assert [number for number, status in found if status == "Uploaded"] == [0, 1, 2]
+    assert [number for number, status in found if status == "Failed"] == [1]
+    assert str(DerivaML(working_dir=home).lookup_execution(parent).status) == "Uploaded"
+    before = len(found)
+    again = call(project, home, "run", "--continue", parent)
+    assert again.returncode == 0 and len(children(home, parent)) == before
+
+
+def test_a_sweep_that_nobody_ran_cannot_be_continued(place: tuple[Path, Path]) -> None:
+    done = call(*place, "run", "--continue", "9-ZZZZ")
+    assert done.returncode == 1 and "9-ZZZZ" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_dry_sweep_records_nothing(place: tuple[Path, Path]) -> None:
+    project, home = place
+    call(project, home, "run")
+    before = len(list(DerivaML(working_dir=home).find_executions()))
+    done = call(project, home, "run", "-m", "model_config.lr=0.1,0.2", "dry_run=true")
+    assert done.returncode == 0, done.stderr
+    assert "model_config.lr=0.2" in done.stdout
+    assert len(list(DerivaML(working_dir=home).find_executions())) == before
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
+        ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=1"),
+    ],
+    ids=["joblib", "submitit"],
+)
+def test_jobs_in_other_processes_reach_the_same_catalog(place: tuple[Path, Path], launcher: tuple[str, str]) -> None:
+    project, home = place
+    done = call(project, home, "run", "-m", "model_config.lr=0.41,0.42", *launcher)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert children(home, parent_in(done)) == [(0, "Uploaded"), (1, "Uploaded")]
+
+
+def test_a_job_whose_process_is_killed_does_not_lose_the_sweep(place: tuple[Path, Path]) -> None:
+    project, home = place
+    done = call(
+        project, home, "run", "-m", "model_config.lr=0.51,0.52", "hydra/launcher=submitit_local",
+        "hydra.launcher.timeout_min=1", DIE_AT="0.51",
+    )  # fmt: skip
+    assert done.returncode == 1
+    parent = parent_in(done)
+    went_on = call(project, home, "run", "--continue", parent)
+    assert went_on.returncode == 0, went_on.stderr
+    assert [number for number, status in children(home, parent) if status == "Uploaded"] == [0, 1]
+
+
+def test_the_facts_of_a_sweep_are_readable(place: tuple[Path, Path], tmp_path: Path) -> None:
+    project, home = place
+    parent = parent_in(call(project, home, "run", "-m", "model_config.lr=0.6,0.7"))
+    (folder,) = home.glob(f"workspaces/*/sweeps/{parent}")
+    jobs = [json.loads(file.read_text()) for file in sorted((folder / "jobs").glob("*.json"))]
+    assert [job["overrides"] for job in jobs] == [["model_config.lr=0.6"], ["model_config.lr=0.7"]]
+    assert [job["metrics"]["accuracy"] for job in jobs] == [3.0, 3.5]
+    shutil.rmtree(folder)
