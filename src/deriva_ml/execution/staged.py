@@ -30,6 +30,7 @@ _UPSERT = (
     f"{', '.join(f'{name} = excluded.{name}' for name in _WRITTEN.split(', ') if name != 'key')} RETURNING {_COLUMNS}"
 )
 _CHUNK = 500
+_text = json.JSONEncoder(default=str).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,13 @@ class Staged:
         """Return the entries that were registered from the user's file ``source``."""
         return self._select("source = ?", source)
 
+    def outdated(self, source: str, stamp: str) -> list[Entry]:
+        """Return the links to the user's file ``source`` that wait to be sealed and were made when it was another."""
+        return self._select(
+            "source = ? AND (source_stamp < ? OR source_stamp > ?) AND mode = 'link' AND +state = 'pending'",
+            *(source, stamp, stamp),
+        )
+
     def at(self, staged: str) -> list[Entry]:
         """Return the entries whose bytes are staged at ``staged``."""
         return self._select("staged = ?", staged)
@@ -148,18 +156,26 @@ class Staged:
         moment = iso(now())
         sql = (
             "INSERT INTO features (execution, schema, feature_table, feature_name, target_table, identity, record, assets, "
-            "state, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?) ON CONFLICT DO NOTHING RETURNING id"
+            "state, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?) ON CONFLICT DO NOTHING"
         )
-        taken: list[str] = []
         with self._database.transaction() as connection:
-            for each in features:
-                record, assets = json.dumps(dict(each.record), default=str), json.dumps(dict(each.assets))
-                names = (each.schema, each.table, each.feature_name, each.target_table, each.identity)
-                if not list(connection.execute(sql, (self.rid, *names, record, assets, moment))):
-                    taken.append(each.identity)
-            if taken:
-                raise DerivaMLValidationError(_taken(features[0].feature_name, taken))
+            before = connection.total_changes()
+            connection.executemany(sql, (self._feature_values(each, moment) for each in features))
+            if connection.total_changes() - before != len(features):
+                raise DerivaMLValidationError(_taken(features[0].feature_name, self._held(connection, features, moment)))
         return len(features)
+
+    def _feature_values(self, each: StagedFeature, moment: str) -> tuple[str, ...]:
+        names = (each.schema, each.table, each.feature_name, each.target_table, each.identity)
+        return (self.rid, *names, _text(each.record), _text(each.assets) if each.assets else "{}", moment)
+
+    def _held(self, connection: apsw.Connection, features: Sequence[StagedFeature], moment: str) -> list[str]:
+        """Return which of these targets had a value before this transaction, whose rows are all of one later id."""
+        sql = "SELECT identity, record FROM features WHERE execution = ? AND schema = ? AND feature_table = ? AND id <= ?"
+        first = features[0]
+        newest = connection.last_insert_rowid() if moment else 0
+        held = {row[0] for row in connection.execute(sql, (self.rid, first.schema, first.table, newest))}
+        return [each.identity for each in features if each.identity in held]
 
     def features(self, table: tuple[str, str], up_to: int) -> Iterator[StagedFeature]:
         """Yield the feature values of one table, up to an id, that are not yet in the catalog, in the order of staging."""
@@ -237,16 +253,10 @@ class Staged:
 
     def add_metrics(self, step: Any, record: Mapping[str, Any]) -> None:
         """Write one line of metrics."""
-        with self._database.transaction() as connection:
-            connection.execute(
-                "INSERT INTO metrics (execution, step, record, at) VALUES (?, ?, ?, ?)",
-                (
-                    self.rid,
-                    None if step is None else json.dumps(step),
-                    json.dumps(dict(record), default=str),
-                    iso(now()),
-                ),
-            )
+        self._database.write_one(
+            "INSERT INTO metrics (execution, step, record, at) VALUES (?, ?, ?, ?)",
+            (self.rid, None if step is None else json.dumps(step), _text(record), iso(now())),
+        )
 
     def metrics(self, *, pending: bool = False) -> list[dict[str, Any]]:
         """Return the lines of metrics, oldest first; with ``pending`` those only that no committed file holds yet."""

@@ -135,8 +135,9 @@ class Staging:
 
         Two files of one name from two places are two assets; what a commit has sealed is not touched any more.
         """
-        mine = self.staged.namesakes(key) if source is None else self.staged.from_source(source)
-        for found in mine:
+        for found in self.staged.namesakes(key):
+            if source not in {None, found.source}:
+                continue
             same = (found.schema, found.table, found.file_name) == (table.name.schema, table.name.name, name)
             if same and found.state is EntryState.PENDING and (found.mode is Mode.NEW) == (mode is Mode.NEW):
                 return found
@@ -187,8 +188,8 @@ class Staging:
         self._folders.clear()
 
     def _refuse_reused_path(self, path: Path, table: str, name: str) -> None:
-        for earlier in self.staged.from_source(str(path)):
-            if (earlier.table, earlier.file_name) != (table, name) and has_changed(earlier, stamp(path)):
+        for earlier in self.staged.outdated(str(path), stamp(path)):
+            if (earlier.table, earlier.file_name) != (table, name):
                 raise DerivaMLValidationError(reused_path(path, earlier))
 
     # ------------------------------------------------------------------------------------------------------- manifest

@@ -42,7 +42,7 @@ SCHEMA_STEPS = (
         UNIQUE (execution, key)
     ) STRICT;
     CREATE INDEX entries_by_state ON entries (execution, state);
-    CREATE INDEX entries_by_source ON entries (execution, source);
+    CREATE INDEX entries_by_source ON entries (execution, source, source_stamp);
     CREATE INDEX entries_by_base ON entries (execution, base);
     CREATE INDEX entries_by_staged ON entries (execution, staged);
     CREATE TABLE features (
