@@ -11,9 +11,13 @@ from collections.abc import Sequence
 from deriva_local.history.versions import quoted
 from deriva_local.model.elements import Type
 from deriva_local.query.fragment import Sql, all_of, any_of
+from deriva_local.query.patterns import like, literal_of
 from deriva_local.query.plan import Compare, Condition, Conjunction, Disjunction, IsNull, Ref, Search
 from deriva_local.query.values import collation, match_form
 from deriva_local.wire.types import SQLiteValue
+
+_AT_ONCE = 100
+"""How many columns one call searches."""
 
 _FEW = 4
 """Up to so many values are written out; more travel as one JSON list, so that the text stays the same."""
@@ -60,8 +64,35 @@ def _related(expression: str, type: Type, operator: str, values: Sequence[SQLite
 
 
 def _search(condition: Search) -> Sql:
-    texts = [(match_form(ref.column.type).replace("{0}", physical(ref))) for ref in condition.refs]
-    ignore_case = int(condition.ignore_case)
-    return any_of(
-        [Sql(f"search(?, ?, {text})", (pattern, ignore_case)) for pattern in condition.patterns for text in texts]
-    )
+    return any_of([_found(condition.refs, pattern, condition.ignore_case) for pattern in condition.patterns])
+
+
+def _found(refs: Sequence[Ref], pattern: str, ignore_case: bool) -> Sql:
+    """Return that a pattern is found in a column; SQLite looks for plain text itself, many times faster."""
+    literal = literal_of(pattern, ignore_case)
+    if literal is not None:
+        return any_of([_holds(ref, literal, ignore_case) for ref in refs])
+    texts = [match_form(ref.column.type).replace("{0}", physical(ref)) for ref in refs]
+    chunks = [texts[start : start + _AT_ONCE] for start in range(0, len(texts), _AT_ONCE)]
+    return any_of([Sql(f"search(?, ?, {', '.join(chunk)})", (pattern, int(ignore_case))) for chunk in chunks])
+
+
+def _holds(ref: Ref, literal: str, ignore_case: bool) -> Sql:
+    type = ref.column.type
+    text = match_form(type).replace("{0}", physical(ref))
+    if not _can_hold(type, literal, ignore_case):
+        return Sql("0") if not ref.column.nullok else Sql(f"CASE WHEN {physical(ref)} IS NOT NULL THEN 0 END")
+    if ignore_case:
+        return Sql(f"{text} LIKE ? ESCAPE '!'", (like(literal),))
+    return Sql(f"instr({text}, ?) > 0", (literal,))
+
+
+_ALPHABETS = {"timestamptz": frozenset("0123456789-:TZ")} | dict.fromkeys(
+    ("int2", "int4", "int8", "serial2", "serial4", "serial8"), frozenset("0123456789-")
+)
+"""Per type, the characters of the text in which patterns search: no other text is found there."""
+
+
+def _can_hold(type: Type, literal: str, ignore_case: bool) -> bool:
+    alphabet = _ALPHABETS.get(type.storage.name)
+    return alphabet is None or alphabet.issuperset(literal.upper() if ignore_case else literal)

@@ -65,9 +65,19 @@ def match_text(type_name: str, stored: Any) -> str | None:
     return codec(TYPES[type_name]).to_match(stored)
 
 
-def search(pattern: str, ignore_case: int, text: str | None) -> bool | None:
-    """Tell whether a regular expression is found in a text; NULL is unknown."""
-    return None if text is None else compiled(pattern, bool(ignore_case)).search(text) is not None
+@lru_cache(maxsize=8192)
+def moment_match(micros: int | None) -> str | None:
+    """Return the text of a moment in which patterns search."""
+    return codec(TYPES["timestamptz"]).to_match(micros)
+
+
+def search(pattern: str, ignore_case: int, *texts: str | None) -> bool | None:
+    """Tell whether a regular expression is found in one of several texts; where none has it, NULL makes it unknown."""
+    find = compiled(pattern, bool(ignore_case)).search
+    for text in texts:
+        if text is not None and find(text) is not None:
+            return True
+    return None if None in texts else False
 
 
 # ---------------------------------------------------------------------------------------------------------- buckets
@@ -159,6 +169,7 @@ _FUNCTIONS: dict[str, Callable[..., SQLiteValue]] = {
     "moment_json": moment_json,
     "array_json": array_json,
     "match_text": match_text,
+    "moment_match": moment_match,
     "search": search,
     "bucket": bucket,
 }

@@ -53,3 +53,27 @@ def check_pattern(pattern: str, ignore_case: bool) -> None:
         compiled(pattern, ignore_case)
     except (re.error, OverflowError, RecursionError) as bad:
         raise bad_request(f"'{pattern}' is not a regular expression: {bad}.") from None
+
+
+_SPECIAL = frozenset("\\.[]{}()*+?^$|")
+_LONGEST_LITERAL = 1000
+
+
+def literal_of(pattern: str, ignore_case: bool) -> str | None:
+    """Return the text that a pattern looks for, if it is plain text that SQLite itself can look for, else None.
+
+    SQLite knows the two cases of ASCII letters only.
+    """
+    if len(pattern) > _LONGEST_LITERAL or not _SPECIAL.isdisjoint(pattern) or (ignore_case and not pattern.isascii()):
+        return None
+    return pattern
+
+
+def like(text: str) -> str:
+    """Return the pattern of ``LIKE … ESCAPE '!'`` that finds a text anywhere.
+
+    Example:
+        >>> like("5%")
+        '%5!%%'
+    """
+    return "%" + re.sub("[!%_]", r"!\g<0>", text) + "%"

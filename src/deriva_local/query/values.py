@@ -50,6 +50,8 @@ def _element_form(type: Type) -> str:
 def _match_form(type: Type) -> str:
     if type.name in _JSON or (codec(type).plain and type.name not in _WHOLE):
         return "{0}"
+    if type.name in _TIMES_AS_NUMBERS:
+        return "moment_match({0})"
     return "CAST({0} AS TEXT)" if type.name in _WHOLE else f"match_text('{type.name}', {{0}})"
 
 

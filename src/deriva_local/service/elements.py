@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from deriva_local.acl.view import View
 from deriva_local.model import alter, ddl, find, intake
 from deriva_local.model.elements import Document, ForeignKey, Model, Table
 from deriva_local.model.naming import identifier
-from deriva_local.service.answers import Visit, allow, json_body
+from deriva_local.service.answers import JSON, Visit, allow, as_json, json_body
 from deriva_local.service.messages import Response
 from deriva_local.store.database import ReadSession, WriteSession
 from deriva_local.store.remodel import carry_out
@@ -29,10 +30,8 @@ def whole_model(visit: Visit) -> Response:
     """``/schema``: the whole model, or many elements created at once."""
     if allow(visit.request, "GET", "POST") == "GET":
         with visit.reading() as session:
-            shown = visit.portrait(session).whole(_shown_snaptime(session))
-            if visit.entry.alias is not None:
-                shown["alias_target"] = visit.entry.id
-            return visit.answer(session, 200, shown)
+            headers = {"ETag": visit.tag(session), "Vary": "cookie", "Content-Type": JSON}
+            return Response(200, headers, _model_document(visit, session))
     document = json_body(visit.request)
     with visit.writing() as session:
         if isinstance(document, list):
@@ -42,6 +41,27 @@ def whole_model(visit: Visit) -> Response:
         portrait = visit.portrait(session)
         shown = {name: portrait.schema(session.model.schemas[name]) for name in names}
         return visit.answer(session, 201, {"schemas": shown})
+
+
+_documents: dict[tuple[int, int, str | None], tuple[View, bytes]] = {}
+_KEPT = 16
+
+
+def _model_document(visit: Visit, session: ReadSession) -> bytes:
+    """Return the JSON of the whole model; while nothing changes it, it is written once."""
+    view = visit.view(session)
+    key = (id(view), _shown_snaptime(session), visit.entry.alias)
+    found = _documents.get(key)
+    if found is not None and found[0] is view:
+        return found[1]
+    shown = visit.portrait(session).whole(key[1])
+    if visit.entry.alias is not None:
+        shown["alias_target"] = visit.entry.id
+    if len(_documents) >= _KEPT:
+        _documents.clear()
+    made = as_json(shown)
+    _documents[key] = (view, made)
+    return made
 
 
 def _shown_snaptime(session: ReadSession) -> int:

@@ -16,8 +16,9 @@ from deriva_local.query.fragment import Sql
 from deriva_local.query.plan import Output, Ref
 from deriva_local.query.sql import record_of
 from deriva_local.store.database import ReadSession
+from deriva_local.wire.codec import same
 from deriva_local.wire.errors import bad_request
-from deriva_local.wire.tabular import CSV, JSON, Kind, csv_line
+from deriva_local.wire.tabular import CSV, JSON, QUOTED, Kind, csv_cell, csv_line
 from deriva_local.wire.types import SQLiteValue, codec
 
 TIME_LIMIT = 15.0
@@ -52,19 +53,34 @@ def json_body(texts: Sequence[str], kind: Kind) -> bytes:
 
 
 def csv_body(outputs: Sequence[Output], rows: Sequence[Sequence[SQLiteValue]], arrays_as_json: bool) -> bytes:
-    """Return rows of stored values as CSV with a header."""
+    """Return rows of stored values as CSV with a header; whole columns are converted at once."""
+    header = csv_line(output.name for output in outputs)
+    if not rows:
+        return header.encode()
     converters = [_csv_converter(output.type, arrays_as_json) for output in outputs]
-    lines = [csv_line(output.name for output in outputs)]
-    for row in rows:
-        lines.append(csv_line([convert(value) for convert, value in zip(converters, row, strict=True)]))
-    return "".join(lines).encode()
+    columns = [_csv_cells(convert, column) for convert, column in zip(converters, zip(*rows, strict=True), strict=True)]
+    return (header + "\n".join(map(",".join, zip(*columns, strict=True))) + "\n").encode()
+
+
+def _csv_cells(convert: Callable[[Any], str | None], values: Sequence[Any]) -> Sequence[str]:
+    """Return a column as cells: texts that need no quotes as they are, each other value converted once."""
+    if convert is same and None not in values and "" not in values and not QUOTED.search("".join(values)):
+        return values
+    cells = {value: csv_cell(convert(value)) for value in set(values)}
+    return [cells[value] for value in values]
 
 
 def _csv_converter(type: Type, arrays_as_json: bool) -> Callable[[Any], str | None]:
     if not arrays_as_json or type.storage.kind != "array":
         return codec(type).to_csv
     to_json = codec(type).to_json
-    return lambda stored: None if stored is None else json.dumps(to_json(stored), ensure_ascii=False)
+
+    def convert(stored: Any) -> str | None:
+        if stored is None:
+            return None
+        return "[" + ",".join([json.dumps(each, ensure_ascii=False) for each in to_json(stored)]) + "]"
+
+    return convert
 
 
 # --------------------------------------------------------------------------------------------- replies to mutations

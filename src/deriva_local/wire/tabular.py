@@ -98,7 +98,8 @@ def _stream_row(position: int, line: str) -> dict[str, Any]:
 # ------------------------------------------------------------------------------------------------------------ CSV
 
 _CELL = re.compile(r'(?:("[^"]*+(?:""[^"]*+)*+")|([^",\r\n]*+))(,|\r\n|\n|\r|\Z)|([\s\S])')
-_MUST_QUOTE = re.compile(r'[",\r\n]')
+QUOTED = re.compile(r'[",\r\n]')
+"""Finds what makes a cell need quotes."""
 
 
 def parse_csv(text: str) -> tuple[tuple[str, ...], list[list[Cell]]]:
@@ -128,7 +129,7 @@ def csv_cell(text: Cell) -> str:
     """
     if text is None:
         return ""
-    if text and not _MUST_QUOTE.search(text):
+    if text and not QUOTED.search(text):
         return text
     return '"' + text.replace('"', '""') + '"'
 

@@ -209,7 +209,7 @@ def test_arrays_in_csv(calm: Catalog) -> None:
     assert calm.send("GET", path, accept="text/csv").text == 'Name,Tags,Tame\nAl,,\nTom,"{loud,grey}",t\n'
     assert (
         calm.send("GET", path + "?accept=csv&arrays=json").text
-        == 'Name,Tags,Tame\nAl,,\nTom,"[""loud"", ""grey""]",t\n'
+        == 'Name,Tags,Tame\nAl,,\nTom,"[""loud"",""grey""]",t\n'
     )
 
 
