@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 from deriva_ml.definitions import ColumnDefinition, ForeignKeyDefinition, KeyDefinition, TableDefinition
 from deriva_ml.enums import BuiltinTypes as Type
-from deriva_ml.names import TableName
+from deriva_ml.names import TableName, encode
 
 ASSET_TAG = "tag:isrd.isi.edu,2017:asset"
 TABLE_DISPLAY = "tag:isrd.isi.edu,2016:table-display"
@@ -74,7 +74,7 @@ def asset(
     pattern: str | None = None,
 ) -> TableDefinition:
     """Return a table of files; their bytes are named ``pattern``, by default ``/hatrac/<table>/<MD5>.<file name>``."""
-    template = pattern if pattern is not None else f"/hatrac/{name}/{{{{MD5}}}}.{{{{Filename}}}}"
+    template = pattern if pattern is not None else f"/hatrac/{encode(name)}/{{{{MD5}}}}.{{{{Filename}}}}"
     asset_annotation = {
         "url_pattern": template,
         "filename_column": "Filename",
