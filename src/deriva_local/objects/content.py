@@ -90,20 +90,20 @@ class Contents:
     def leaving(self, versions: Iterable[str]) -> Iterator[list[str]]:
         """Let go of contents: the block deletes the rows, then the files go. If the block fails, they stay.
 
-        The block may add versions to the list that it gets.
+        The block may change the list that it gets.
         """
         going = list(versions)
-        gone = False
+        marked, gone = tuple(going), False
         with self._uploading(), _said_clearly(self.folder):
-            for version in going:
+            for version in marked:
                 self._mark(version)
             try:
                 yield going
                 gone = True
             finally:
-                for version in going:
-                    if gone:
-                        self.path(version).unlink(missing_ok=True)
+                for version in going if gone else ():
+                    self.path(version).unlink(missing_ok=True)
+                for version in marked:
                     (self.incoming / version).unlink(missing_ok=True)
 
     def _mark(self, version: str) -> None:

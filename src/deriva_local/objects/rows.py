@@ -1,21 +1,25 @@
 """What the store knows of its objects: names, versions, jobs and their chunks, as rows.
 
 Functions over an open connection, so that a verb reads and writes in one transaction. A name that was deleted stays
-as a row: it is never given again.
+as a row: it is never given again. A version that was given another name leaves a row in ``forward`` under the old one.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 import apsw
 
+from deriva_local.objects.access import Acls
 from deriva_local.objects.checksums import Checksums
 from deriva_local.objects.uploads import Job
+from deriva_local.service.messages import ADMINISTRATORS
 
-SCHEMA = """
+STEPS = (
+    """
 CREATE TABLE name (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -56,7 +60,20 @@ CREATE TABLE chunk (
     PRIMARY KEY (job, position)
 ) WITHOUT ROWID;
 INSERT INTO name (id, name, kind, owner) VALUES (1, '', 'namespace', '');
-"""
+""",
+    f"""
+ALTER TABLE name ADD COLUMN acls TEXT NOT NULL DEFAULT '{{}}';
+ALTER TABLE version ADD COLUMN acls TEXT NOT NULL DEFAULT '{{}}';
+UPDATE name SET acls = json_object('owner', json_array(owner)) WHERE owner <> '';
+UPDATE version SET acls = json_object('owner', json_array(owner)) WHERE owner <> '';
+UPDATE name SET acls = json_object('owner', json_array('{ADMINISTRATORS}')) WHERE id = 1;
+CREATE TABLE forward (
+    name INTEGER NOT NULL REFERENCES name (id), version TEXT NOT NULL, number INTEGER NOT NULL,
+    PRIMARY KEY (name, version)
+) WITHOUT ROWID;
+""",
+)
+"""The scripts that make the tables, each from what the one before left. The access lists of a resource are JSON."""
 
 Kind: TypeAlias = Literal["namespace", "object"]
 
@@ -74,7 +91,8 @@ class Name:
     id: int
     name: str
     kind: Kind
-    owner: str
+    parent: int | None
+    acls: Acls
     deleted: bool
 
 
@@ -84,17 +102,35 @@ class Version:
 
     version: str
     name: str
-    owner: str
     length: int
     checksums: Checksums
     content_type: str | None = None
     content_disposition: str | None = None
+    acls: Acls = field(default_factory=dict)
+
+
+def _acls(text: str) -> Acls:
+    return {access: tuple(roles) for access, roles in json.loads(text).items()}
+
+
+def owned_by(role: str) -> Acls:
+    """Return the access lists of something new."""
+    return {"owner": (role,)}
+
+
+# ------------------------------------------------------------------------------------------------------------- names
+
+_NAME = "SELECT id, name, kind, parent, acls, deleted FROM name"
+
+
+def _name(row: Any) -> Name:
+    return Name(row[0], row[1], row[2], row[3], _acls(row[4]), bool(row[5]))
 
 
 def find(db: apsw.Connection, name: str) -> Name | None:
     """Return what has this canonical name, deleted or not; None if nothing ever had."""
-    row = db.execute("SELECT id, name, kind, owner, deleted FROM name WHERE name = ?", (name,)).get
-    return Name(row[0], row[1], row[2], row[3], bool(row[4])) if row else None
+    row = db.execute(f"{_NAME} WHERE name = ?", (name,)).get
+    return _name(row) if row else None
 
 
 def children(db: apsw.Connection, parent: int) -> list[str]:
@@ -103,10 +139,36 @@ def children(db: apsw.Connection, parent: int) -> list[str]:
     return [name for (name,) in found]
 
 
+def above(db: apsw.Connection, parent: int | None) -> tuple[Acls, ...]:
+    """Return the access lists from a namespace up to the root."""
+    found = db.execute(
+        "WITH RECURSIVE up (id, parent, acls, depth) AS ("
+        " SELECT id, parent, acls, 0 FROM name WHERE id = ?"
+        " UNION ALL SELECT name.id, name.parent, name.acls, depth + 1 FROM name JOIN up ON name.id = up.parent"
+        ") SELECT acls FROM up ORDER BY depth",
+        (parent,),
+    )
+    return tuple(_acls(text) for (text,) in found)
+
+
+def below(db: apsw.Connection, top: int) -> list[Name]:
+    """Return a name and all below it, what contains before what is contained."""
+    return [_name(row) for row in db.execute(BELOW + f"{_NAME} WHERE id IN (SELECT id FROM below) ORDER BY id", (top,))]
+
+
 def add_name(db: apsw.Connection, name: str, parent: int, kind: Kind, owner: str) -> Name:
     """Record a new namespace or object."""
-    db.execute("INSERT INTO name (name, parent, kind, owner) VALUES (?, ?, ?, ?)", (name, parent, kind, owner))
-    return Name(db.last_insert_rowid(), name, kind, owner, False)
+    acls = owned_by(owner)
+    db.execute(
+        "INSERT INTO name (name, parent, kind, owner, acls) VALUES (?, ?, ?, ?, ?)",
+        (name, parent, kind, owner, json.dumps(acls)),
+    )
+    return Name(db.last_insert_rowid(), name, kind, parent, acls, False)
+
+
+def set_name_acls(db: apsw.Connection, name: int, acls: Acls) -> None:
+    """Give a namespace or object other access lists."""
+    db.execute("UPDATE name SET acls = ? WHERE id = ?", (json.dumps(acls), name))
 
 
 def versions_below(db: apsw.Connection, top: int) -> list[str]:
@@ -125,39 +187,80 @@ def delete_name(db: apsw.Connection, top: int) -> None:
     for table in ("version", "job"):
         db.execute(BELOW + f"DELETE FROM {table} WHERE name IN (SELECT id FROM below)", (top,))
     db.execute("DELETE FROM chunk WHERE job NOT IN (SELECT id FROM job)")
+    db.execute(BELOW + "DELETE FROM forward WHERE name IN (SELECT id FROM below)", (top,))
     db.execute(BELOW + "UPDATE name SET deleted = 1 WHERE id IN (SELECT id FROM below)", (top,))
 
 
 # ---------------------------------------------------------------------------------------------------------- versions
 
 _VERSION = """
-SELECT version.version, name.name, version.owner, length, md5, sha256, content_type, content_disposition
+SELECT version.version, name.name, length, md5, sha256, content_type, content_disposition, version.acls
 FROM version JOIN name ON name.id = version.name WHERE NOT name.deleted
 """
 
 
-def _version(row: tuple[object, ...] | None) -> Version | None:
+def _version(row: Any) -> Version | None:
     if row is None:
         return None
-    version, name, owner, length, md5, sha256, *told = row
-    return Version(version, name, owner, length, Checksums(md5, sha256), *told)  # type: ignore[arg-type]
+    version, name, length, md5, sha256, content_type, content_disposition, acls = row
+    return Version(version, name, length, Checksums(md5, sha256), content_type, content_disposition, _acls(acls))
 
 
 def current(db: apsw.Connection, name: int) -> Version | None:
-    """Return the newest version of an object; None while it has none."""
+    """Return the newest version that an object has under its own name; None while it has none."""
     return _version(db.execute(_VERSION + "AND name.id = ? ORDER BY number DESC LIMIT 1", (name,)).get)
 
 
 def version(db: apsw.Connection, name: int, wanted: str) -> Version | None:
-    """Return that version of an object; None where it has no such version."""
+    """Return that version of an object; None where it has no such version under its own name."""
     return _version(db.execute(_VERSION + "AND name.id = ? AND version.version = ?", (name, wanted)).get)
 
 
+def wherever(db: apsw.Connection, wanted: str) -> Version | None:
+    """Return a version under the name that it has by now; None where it is gone."""
+    return _version(db.execute(_VERSION + "AND version.version = ?", (wanted,)).get)
+
+
 def versions(db: apsw.Connection, name: int) -> list[str]:
-    """Return the versions of an object, newest first."""
-    return [
-        found for (found,) in db.execute("SELECT version FROM version WHERE name = ? ORDER BY number DESC", (name,))
-    ]
+    """Return the versions of an object, newest first: its own, and those that were given another name."""
+    found = db.execute(
+        "SELECT version, number FROM version WHERE name = ?1 UNION SELECT version, number FROM forward WHERE name = ?1"
+        " ORDER BY number DESC",
+        (name,),
+    )
+    return [version for version, _ in found]
+
+
+def versions_of(db: apsw.Connection, name: int) -> list[Version]:
+    """Return the versions that an object has under its own name, oldest first."""
+    found = db.execute(_VERSION + "AND name.id = ? ORDER BY number", (name,))
+    return [made for row in found if (made := _version(row)) is not None]
+
+
+def forwards(db: apsw.Connection, name: int) -> list[str]:
+    """Return the versions of an object that were given another name, newest first."""
+    found = db.execute("SELECT version FROM forward WHERE name = ? ORDER BY number DESC", (name,))
+    return [version for (version,) in found]
+
+
+def move_version(db: apsw.Connection, wanted: str, source: int, target: int) -> None:
+    """Give a version to another object, and let its old name lead there."""
+    db.execute("UPDATE version SET name = ? WHERE version = ?", (target, wanted))
+    db.execute("DELETE FROM forward WHERE name = ? AND version = ?", (target, wanted))
+    db.execute(
+        "INSERT INTO forward (name, version, number) SELECT ?, version, number FROM version WHERE version = ?",
+        (source, wanted),
+    )
+
+
+def drop_forward(db: apsw.Connection, name: int, wanted: str) -> None:
+    """Let the old name of a version lead nowhere."""
+    db.execute("DELETE FROM forward WHERE name = ? AND version = ?", (name, wanted))
+
+
+def set_version_acls(db: apsw.Connection, wanted: str, acls: Acls) -> None:
+    """Give a version other access lists."""
+    db.execute("UPDATE version SET acls = ? WHERE version = ?", (json.dumps(acls), wanted))
 
 
 def is_version(db: apsw.Connection, wanted: str) -> bool:
@@ -168,10 +271,11 @@ def is_version(db: apsw.Connection, wanted: str) -> bool:
 def add_version(db: apsw.Connection, name: int, made: Version) -> None:
     """Record a content that is on disk."""
     sums = (made.checksums.md5, made.checksums.sha256)
+    told = (made.content_type, made.content_disposition, json.dumps(made.acls))
     db.execute(
-        "INSERT INTO version (version, name, owner, length, md5, sha256, content_type, content_disposition)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        (made.version, name, made.owner, made.length, *sums, made.content_type, made.content_disposition),
+        "INSERT INTO version (version, name, owner, length, md5, sha256, content_type, content_disposition, acls)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (made.version, name, next(iter(made.acls.get("owner", ())), ""), made.length, *sums, *told),
     )
 
 
@@ -219,9 +323,10 @@ def is_job(db: apsw.Connection, wanted: str) -> bool:
     return db.execute("SELECT 1 FROM job WHERE id = ?", (wanted,)).get is not None
 
 
-def jobs(db: apsw.Connection, name: int) -> list[str]:
-    """Return the unfinished jobs of an object."""
-    return [found for (found,) in db.execute("SELECT id FROM job WHERE name = ? ORDER BY touched, id", (name,))]
+def jobs(db: apsw.Connection, name: int) -> list[tuple[str, str]]:
+    """Return the unfinished jobs of an object, and who began each."""
+    found = db.execute("SELECT id, owner FROM job WHERE name = ? ORDER BY touched, id", (name,))
+    return [(job, owner) for job, owner in found]
 
 
 def add_chunk(db: apsw.Connection, wanted: str, position: int, now: int) -> None:

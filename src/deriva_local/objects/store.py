@@ -1,6 +1,6 @@
-"""The objects of a store: each verb of Hatrac, over rows and content files.
+"""The objects of a store: each verb of Hatrac, over rows and content files, for a client who may.
 
-Order of every change: content first, row second, leftovers last. What a verb refuses it refuses before it takes in
+Every verb says 401 to nobody and 403 to somebody who may not. Order of every change: content first, row second, leftovers last. What a verb refuses it refuses before it takes in
 a body, and again inside the transaction that writes the row.
 """
 
@@ -15,15 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Literal
 
-import apsw
-
-from deriva_local.objects import rows
+from deriva_local.objects import rows, tree
+from deriva_local.objects.access import Acls, Right
 from deriva_local.objects.checksums import Checksums
 from deriva_local.objects.content import Announced, Contents, hashed
-from deriva_local.objects.database import ObjectsDatabase
 from deriva_local.objects.names import url_of
+from deriva_local.objects.rename import Renaming, rename
 from deriva_local.objects.rows import Name, Version
 from deriva_local.objects.uploads import Job, Uploads, write_chunk
+from deriva_local.service.messages import Client
+from deriva_local.store.tables import Tables
 from deriva_local.wire.errors import conflict, forbidden, not_found
 
 ABANDONED_SECONDS = 30 * 24 * 3600
@@ -51,7 +52,7 @@ class Objects:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._database = ObjectsDatabase(folder / "hatrac.sqlite")
+        self._database = Tables(folder / "hatrac.sqlite", rows.STEPS)
         self._contents = Contents(folder / "objects")
         self._uploads = Uploads(folder / "objects" / "uploads")
         self.sweep()
@@ -75,40 +76,44 @@ class Objects:
     # -------------------------------------------------------------------------------------------------- look at names
 
     def look(self, name: str) -> Name:
-        """Return the namespace or object of this name.
+        """Return the namespace or object of this name, for anybody: what is in it is another question.
 
         Raises:
             Refusal: 404 there is none, or it was deleted.
         """
         with self._database.read() as db:
-            return _alive(db, name)
+            return tree.alive(db, name)
 
-    def children(self, namespace: Name) -> list[str]:
+    def children(self, namespace: Name, client: Client | None) -> list[str]:
         """Return the addresses of what lies directly in a namespace."""
         with self._database.read() as db:
+            tree.require(db, namespace, "read", client)
             return [url_of(name) for name in rows.children(db, namespace.id)]
 
-    def versions(self, found: Name) -> list[str]:
+    def versions(self, found: Name, client: Client | None) -> list[str]:
         """Return the addresses of the versions of an object, newest first."""
         with self._database.read() as db:
+            tree.require(db, found, "read", client)
             return [url_of(found.name, version) for version in rows.versions(db, found.id)]
 
-    def version(self, found: Name, wanted: str | None) -> Version:
-        """Return that version of an object, the current one for None.
+    def version(self, found: Name, wanted: str | None, client: Client | None, right: Right = "read") -> Version:
+        """Return that version of an object, the current one for None, wherever it is by now.
 
         Raises:
-            Refusal: 404 it has no such version, 409 it has none at all.
+            Refusal: 404 it has no such version, 409 it has none at all, or the version was renamed and is gone.
         """
         with self._database.read() as db:
-            return _version(db, found, wanted)
+            version = tree.version(db, found, wanted)
+            tree.require_version(db, version, right, client)
+            return version
 
     def content(self, version: Version) -> Path:
         """Return the file that holds the bytes of a version. Nobody may change it."""
         return self._contents.path(version.version)
 
-    # ----------------------------------------------------------------------------------------------------- make names
+    # ------------------------------------------------------------------------------------------------------- make names
 
-    def make_namespace(self, name: str, owner: str, *, parents: bool) -> None:
+    def make_namespace(self, name: str, client: Client | None, *, parents: bool) -> None:
         """Make a namespace.
 
         Raises:
@@ -117,7 +122,7 @@ class Objects:
         with self._database.write() as db:
             if rows.find(db, name) is not None:
                 raise conflict(f"{url_of(name)} exists, or did: a name is given once.")
-            _make(db, name, "namespace", owner, parents=parents)
+            tree.make(db, name, "namespace", client, parents=parents)
 
     def put(
         self,
@@ -125,7 +130,7 @@ class Objects:
         body: bytes | BinaryIO | Path,
         announced: Announced,
         told: Told,
-        owner: str,
+        client: Client | None,
         *,
         parents: bool = False,
         precondition: Precondition = lambda current: None,
@@ -136,33 +141,71 @@ class Objects:
             Refusal: 400 the bytes are not as announced, 404 the namespace above is missing, 409 the name is a
                 namespace or was deleted, 412 the precondition, 507 the disk is full.
         """
-        self._foreseen(name, parents, precondition)
+        with self._database.read() as db:  # what will be refused is refused before a body is taken in
+            found = tree.let_write(db, name, client, parents=parents)
+            precondition(rows.current(db, found.id) if found else None)
         with self._contents.arriving(new_id(), body, announced) as arrived, self._database.write() as db:
-            found = _object(db, name, owner, parents=parents)
+            found = tree.object_to_write(db, name, client, parents=parents)
             precondition(rows.current(db, found.id))
-            made = Version(arrived.version, name, owner, arrived.length, arrived.checksums, *_both(told))
+            owned = rows.owned_by(tree.id_of(client))
+            made = Version(arrived.version, name, arrived.length, arrived.checksums, *_both(told), owned)
             rows.add_version(db, found.id, made)
         return made
 
-    def _foreseen(self, name: str, parents: bool, precondition: Precondition) -> None:
-        """Refuse what will be refused before a body is taken in."""
-        with self._database.read() as db:
-            found = rows.find(db, name)
-            if found is not None:
-                _refuse_other(found)
-            elif not parents:
-                _namespace(db, name.rpartition("/")[0])
-            precondition(rows.current(db, found.id) if found else None)
-
-    def tell(self, version: Version, field: Literal["content_type", "content_disposition"], text: str | None) -> None:
+    def tell(
+        self,
+        version: Version,
+        field: Literal["content_type", "content_disposition"],
+        text: str | None,
+        client: Client | None,
+    ) -> None:
         """Change what is told of a version besides its bytes."""
         with self._database.write() as db:
+            tree.require_version(db, version, "owner", client)
             rows.set_told(db, version.version, field, text)
 
-    # --------------------------------------------------------------------------------------------------------- delete
+    def rename(self, wanted: Renaming, client: Client | None) -> list[Version]:
+        """Give an object, or versions of it, another name; return them under that name. None are returned if they
+        have it already.
 
-    def delete(self, name: str, wanted: str | None, precondition: Precondition = lambda current: None) -> None:
-        """Delete a version, an object with its versions, or a namespace with all below it.
+        Raises:
+            Refusal: 404 the source is missing, 409 they cannot be called that.
+        """
+        with self._database.write() as db:
+            return rename(db, wanted, client)
+
+    # ----------------------------------------------------------------------------------------------------- access lists
+
+    def acls(self, found: Name, wanted: str | None, client: Client | None) -> Acls:
+        """Return the access lists of a namespace or object, or of a version of it, to its owner."""
+        if wanted is not None:
+            return self.version(found, wanted, client, "owner").acls
+        with self._database.read() as db:
+            tree.require(db, found, "owner", client)
+            return found.acls
+
+    def change_acls(self, name: str, wanted: str | None, change: Callable[[Acls], Acls], client: Client | None) -> None:
+        """Let the owner of a namespace or object, or of a version of it, change its access lists."""
+        with self._database.write() as db:
+            found = tree.alive(db, name)
+            if wanted is None:
+                tree.require(db, found, "owner", client)
+                rows.set_name_acls(db, found.id, change(found.acls))
+                return
+            version = tree.version(db, found, wanted)
+            tree.require_version(db, version, "owner", client)
+            rows.set_version_acls(db, version.version, change(version.acls))
+
+    # ----------------------------------------------------------------------------------------------------------- delete
+
+    def delete(
+        self,
+        name: str,
+        wanted: str | None,
+        client: Client | None,
+        precondition: Precondition = lambda current: None,
+    ) -> None:
+        """Delete a version, an object with its versions, or a namespace with all below it, all of it the client's.
 
         Raises:
             Refusal: 403 the root, 404 there is nothing of that name, 412 the precondition.
@@ -171,25 +214,43 @@ class Objects:
         if not name:
             raise forbidden("The root namespace cannot be deleted.")
         if wanted is not None:
-            self._delete_version(found, wanted, precondition)
+            self._delete_version(found, wanted, client, precondition)
             return
         with self._database.read() as db:
+            tree.require_all_below(db, found, client)
             versions, jobs = rows.versions_below(db, found.id), rows.jobs_below(db, found.id)
         with self._contents.leaving(versions) as leaving, self._database.write() as db:
+            tree.require_all_below(db, tree.alive(db, name), client)
             precondition(rows.current(db, found.id))
-            leaving += sorted(set(rows.versions_below(db, found.id)) - set(versions))
-            rows.delete_name(db, _alive(db, name).id)
+            leaving[:] = rows.versions_below(db, found.id)
+            rows.delete_name(db, found.id)
         for job in jobs:
             self._uploads.discard(job)
 
-    def _delete_version(self, found: Name, wanted: str, precondition: Precondition) -> None:
+    def _delete_version(self, found: Name, wanted: str, client: Client | None, precondition: Precondition) -> None:
+        if self._forget_forward(found, wanted, client):
+            return
         with self._contents.leaving([wanted]), self._database.write() as db:
-            precondition(_version(db, found, wanted))
+            version = rows.version(db, found.id, wanted)
+            if version is None:
+                raise not_found(f"There is no {url_of(found.name, wanted)}.")
+            tree.require_version(db, version, "owner", client)
+            precondition(version)
             rows.delete_version(db, wanted)
+
+    def _forget_forward(self, found: Name, wanted: str, client: Client | None) -> bool:
+        """Let the old name of a renamed version lead nowhere; say False for a version that was not renamed."""
+        with self._database.read() as db:
+            if wanted not in rows.forwards(db, found.id):
+                return False
+        with self._database.write() as db:
+            tree.require(db, tree.alive(db, found.name), "owner", client)
+            rows.drop_forward(db, found.id, wanted)
+        return True
 
     # ---------------------------------------------------------------------------------------------------- upload jobs
 
-    def start_job(self, name: str, job: Job, *, parents: bool) -> Job:
+    def start_job(self, name: str, job: Job, client: Client | None, *, parents: bool) -> Job:
         """Begin a chunked upload; the object is made if it is not there.
 
         Raises:
@@ -197,40 +258,39 @@ class Objects:
         """
         started = replace(job, id=new_id())
         with self._database.write() as db:
-            rows.add_job(db, _object(db, name, job.owner, parents=parents).id, started, int(time.time()))
+            rows.add_job(db, tree.object_to_write(db, name, client, parents=parents).id, started, int(time.time()))
         return started
 
-    def jobs(self, found: Name) -> list[str]:
-        """Return the ids of the unfinished jobs of an object."""
+    def jobs(self, found: Name, client: Client | None) -> list[str]:
+        """Return the ids of the unfinished jobs of an object that the client may see."""
         with self._database.read() as db:
-            return rows.jobs(db, found.id)
+            return tree.jobs(db, found, client)
 
-    def job(self, found: Name, wanted: str) -> Job:
-        """Return that unfinished job of an object.
+    def job(self, found: Name, wanted: str, client: Client | None) -> Job:
+        """Return an unfinished job that the client began, or that goes to an object of theirs.
 
         Raises:
             Refusal: 404 it is not there: never begun, finished, or cancelled.
         """
         with self._database.read() as db:
-            return _job(db, found, wanted)
+            return tree.job(db, found, wanted, client)
 
     def put_chunk(
-        self, found: Name, wanted: str, position: int, body: bytes | BinaryIO, length: int, sums: Checksums
+        self, found: Name, job: Job, position: int, body: bytes | BinaryIO, length: int, sums: Checksums
     ) -> None:
-        """Take in one chunk. Repeating it is allowed, until the job is finished.
+        """Take in one chunk of a job that :meth:`job` returned. Repeating it is allowed, until the job is finished.
 
         Raises:
             Refusal: 400 the checksum is another one, 404 there is no such job, 409 the length or position is wrong.
         """
-        job = self.job(found, wanted)
         if length != job.length_of(position):
             raise conflict(f"Chunk {position} has {job.length_of(position)} bytes, not {length}.")
-        with self._uploads.writing(wanted) as descriptor:
-            self._refuse_ended(found, wanted)
-            self._forget_chunk(wanted, position)
+        with self._uploads.writing(job.id) as descriptor:
+            self._refuse_ended(found, job.id)
+            self._forget_chunk(job.id, position)
             write_chunk(descriptor, job, position, body, sums)
             with self._database.write() as db:
-                rows.add_chunk(db, wanted, position, int(time.time()))
+                rows.add_chunk(db, job.id, position, int(time.time()))
 
     def _refuse_ended(self, found: Name, wanted: str) -> None:
         """Refuse a job that ended while we waited for its file; the empty one that waiting made is removed."""
@@ -248,23 +308,23 @@ class Objects:
             with self._database.write() as db:
                 rows.forget_chunk(db, wanted, position)
 
-    def finish_job(self, found: Name, wanted: str) -> Version:
-        """Make a version of a job whose chunks are all there.
+    def finish_job(self, found: Name, wanted: str, client: Client | None) -> Version:
+        """Make a version of a job whose chunks are all there, for who began it and may still write to the object.
 
         Raises:
             Refusal: 404 there is no such job, 409 chunks are missing or the content is not as announced.
         """
         with ExitStack() as stack:
-            job = self.job(found, wanted)
+            job = self.job(found, wanted, client)
             file = stack.enter_context(self._uploads.closing(wanted))
             self._refuse_ended(found, wanted)
             sums = self._checked(job, file)
             announced = Announced(job.content_length, sums, sealed=True)
             arrived = stack.enter_context(self._contents.arriving(new_id(), file, announced))
             db = stack.enter_context(self._database.write())
-            told = (job.content_type, job.content_disposition)
-            made = Version(arrived.version, job.name, job.owner, arrived.length, arrived.checksums, *told)
-            rows.add_version(db, _alive(db, job.name).id, made)
+            told, owned = (job.content_type, job.content_disposition), rows.owned_by(job.owner)
+            made = Version(arrived.version, job.name, arrived.length, arrived.checksums, *told, owned)
+            rows.add_version(db, tree.object_to_write(db, job.name, client, parents=False).id, made)
             rows.delete_job(db, wanted)
         self._uploads.discard(wanted)
         self.content(made).chmod(0o400)
@@ -281,78 +341,16 @@ class Objects:
             raise conflict(" ".join(differences))
         return sums
 
-    def cancel_job(self, found: Name, wanted: str) -> None:
+    def cancel_job(self, found: Name, wanted: str, client: Client | None) -> None:
         """Forget a job and its chunks.
 
         Raises:
             Refusal: 404 there is no such job.
         """
         with self._database.write() as db:
-            rows.delete_job(db, _job(db, found, wanted).id)
+            rows.delete_job(db, tree.job(db, found, wanted, client).id)
         self._uploads.discard(wanted)
-
-
-# ------------------------------------------------------------------------------------- names, inside a transaction
 
 
 def _both(told: Told) -> tuple[str | None, str | None]:
     return told.content_type, told.content_disposition
-
-
-def _alive(db: apsw.Connection, name: str) -> Name:
-    found = rows.find(db, name)
-    if found is None or found.deleted:
-        raise not_found(f"There is no {url_of(name)}.")
-    return found
-
-
-def _namespace(db: apsw.Connection, name: str) -> Name:
-    found = _alive(db, name)
-    if found.kind != "namespace":
-        raise conflict(f"{url_of(name)} is an object: nothing can lie in it.")
-    return found
-
-
-def _refuse_other(found: Name) -> None:
-    if found.deleted:
-        raise conflict(f"{url_of(found.name)} was deleted: a name is given once.")
-    if found.kind == "namespace":
-        raise conflict(f"{url_of(found.name)} is a namespace.")
-
-
-def _object(db: apsw.Connection, name: str, owner: str, *, parents: bool) -> Name:
-    """Return the object of this name, made if need be."""
-    found = rows.find(db, name)
-    if found is None:
-        return _make(db, name, "object", owner, parents=parents)
-    _refuse_other(found)
-    return found
-
-
-def _make(db: apsw.Connection, name: str, kind: rows.Kind, owner: str, *, parents: bool) -> Name:
-    """Record a new name, and with ``parents`` the namespaces above it that are missing."""
-    missing: list[str] = []
-    above = name.rpartition("/")[0]
-    while parents and rows.find(db, above) is None:
-        missing.append(above)
-        above = above.rpartition("/")[0]
-    inside = _namespace(db, above)
-    while missing:
-        inside = rows.add_name(db, missing.pop(), inside.id, "namespace", owner)
-    return rows.add_name(db, name, inside.id, kind, owner)
-
-
-def _version(db: apsw.Connection, found: Name, wanted: str | None) -> Version:
-    version = rows.current(db, found.id) if wanted is None else rows.version(db, found.id, wanted)
-    if version is not None:
-        return version
-    if wanted is None:
-        raise conflict(f"{url_of(found.name)} has no content yet.")
-    raise not_found(f"There is no {url_of(found.name, wanted)}.")
-
-
-def _job(db: apsw.Connection, found: Name, wanted: str) -> Job:
-    job = rows.job(db, found.id, wanted)
-    if job is None:
-        raise not_found(f"{url_of(found.name)} has no unfinished upload {wanted}.")
-    return job

@@ -21,7 +21,7 @@ from deriva_local.service.messages import FileSlice, Request, Response
 from deriva_local.store.registry import Store
 from deriva_local.url import ast
 from deriva_local.url.parse import parse
-from deriva_local.wire.errors import Refusal, not_found, not_offered, unauthorized
+from deriva_local.wire.errors import Refusal, not_found, unauthorized
 from deriva_local.wire.etag import READING, refused
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,6 @@ class Service:
         if root == "ermrest":
             return self._ermrest(asked)
         if root == "hatrac":
-            _guard(asked)
             return hatrac.handle(self.objects, asked)
         raise not_found("This service has /ermrest, /hatrac and /authn/session.")
 
@@ -103,14 +102,6 @@ class Service:
 
 
 _AUTHN = {"/authn/session": session.handle, "/authn/preauth": login.preauth, "/authn/login": login.page}
-
-
-def _guard(request: Request) -> None:
-    """Let the owner of the store pass."""
-    if request.client is None:
-        raise unauthorized("Nobody is logged in: log in, or send the token of the store as a bearer token.")
-    if not request.client.is_store_owner:
-        raise not_offered("Objects are for the owner of this store alone.")
 
 
 def _first_word(target: str) -> str:

@@ -1,7 +1,4 @@
-"""``/hatrac``: which method of which resource does what; namespaces, objects and versions themselves.
-
-Objects are not renamed: that answers 501.
-"""
+"""``/hatrac``: which method of which resource does what; namespaces, objects and versions themselves."""
 
 from __future__ import annotations
 
@@ -13,21 +10,22 @@ from deriva_local.objects.content import Announced, regular_file
 from deriva_local.objects.names import HatracAddress, parse, url_of
 from deriva_local.objects.rows import Version
 from deriva_local.objects.store import Objects
+from deriva_local.service import hatrac_acls as access
 from deriva_local.service import hatrac_facts as facts
 from deriva_local.service import hatrac_uploads as uploads
 from deriva_local.service import ranges
-from deriva_local.service.hatrac_answers import created, list_answer
+from deriva_local.service.hatrac_answers import created, created_all, list_answer
 from deriva_local.service.hatrac_requests import (
     document_of,
     etag_of,
     length_of,
-    owner_of,
     precondition_of,
+    renaming_in,
     told_in,
     with_parents,
 )
 from deriva_local.service.messages import FileSlice, Request, Response
-from deriva_local.wire.errors import Refusal, bad_request, conflict, not_found, not_offered
+from deriva_local.wire.errors import Refusal, conflict, not_found, not_offered
 from deriva_local.wire.etag import matches
 
 LARGEST_PUT = 128 * 1024 * 1024
@@ -59,12 +57,12 @@ def handle(objects: Objects, request: Request) -> Response:
 def _get(objects: Objects, address: HatracAddress, request: Request) -> Response:
     found = objects.look(address.name)
     if found.kind == "object":
-        return _content(objects, objects.version(found, address.version), request)
+        return _content(objects, objects.version(found, address.version, request.client), request)
     if address.version:
         raise not_found(f"{url_of(found.name)} is a namespace and has no versions.")
     if "range" in request.headers:
         raise not_offered("A namespace has no ranges of bytes.")
-    return list_answer(objects.children(found), request)
+    return list_answer(objects.children(found, request.client), request)
 
 
 def _content(objects: Objects, version: Version, request: Request) -> Response:
@@ -97,14 +95,14 @@ def _part(version: Version, request: Request) -> tuple[int, int] | None:
 def _put(objects: Objects, address: HatracAddress, request: Request) -> Response:
     if address.version:
         raise conflict("A version is never changed: PUT the object to make a new one.")
-    parents, owner = with_parents(address), owner_of(request)
+    parents, client = with_parents(address), request.client
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == NAMESPACE:
-        objects.make_namespace(address.name, owner, parents=parents)
+        objects.make_namespace(address.name, client, parents=parents)
         return created(url_of(address.name))
     if not address.name:
         raise conflict("/hatrac is a namespace.")
     told, announced_body, check = told_in(request.headers), _announced(request), precondition_of(request)
-    made = objects.put(address.name, request.body, announced_body, told, owner, parents=parents, precondition=check)
+    made = objects.put(address.name, request.body, announced_body, told, client, parents=parents, precondition=check)
     return created(url_of(made.name, made.version))
 
 
@@ -121,29 +119,31 @@ def _announced(request: Request) -> Announced:
 
 
 def _delete(objects: Objects, address: HatracAddress, request: Request) -> Response:
-    objects.delete(address.name, address.version, precondition_of(request))
+    objects.delete(address.name, address.version, request.client, precondition_of(request))
     return Response(204)
 
 
 def _rename(objects: Objects, address: HatracAddress, request: Request) -> Response:
-    command = document_of(request).get("command")
-    if command != "rename_from":
-        raise bad_request(f"There is no command {command!r}.")
-    raise not_offered("Objects are not renamed here: PUT the content under the new name.")
+    if address.version or not address.name:
+        raise conflict("An object is renamed, as a whole or by naming versions in the body.")
+    made = objects.rename(renaming_in(document_of(request), address), request.client)
+    if not made:
+        return Response(204)
+    return created_all([url_of(version.name, version.version) for version in made], request)
 
 
 def _versions(objects: Objects, address: HatracAddress, request: Request) -> Response:
     found = objects.look(address.name)
     if found.kind != "object" or address.version:
         raise not_found("Only an object has versions.")
-    return list_answer(objects.versions(found), request)
+    return list_answer(objects.versions(found, request.client), request)
 
 
 _METHODS: dict[str, dict[str, Handler]] = {
     "self": {"GET": _get, "PUT": _put, "POST": _rename, "DELETE": _delete},
     "versions": {"GET": _versions},
     "metadata": {"GET": facts.get_metadata, "PUT": facts.put_metadata, "DELETE": facts.delete_metadata},
-    "acl": {"GET": facts.get_acl, "PUT": facts.change_acl, "DELETE": facts.change_acl},
+    "acl": {"GET": access.get_acl, "PUT": access.put_acl, "DELETE": access.delete_acl},
     "upload": {"GET": uploads.get_jobs, "POST": uploads.start_job},
     "job": {"GET": uploads.get_job, "POST": uploads.finish_job, "DELETE": uploads.cancel_job},
     "chunk": {"PUT": uploads.put_chunk},

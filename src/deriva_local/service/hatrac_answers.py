@@ -25,6 +25,15 @@ def created(url: str) -> Response:
     return Response(201, {"Content-Type": "text/uri-list", "Location": url}, f"{url}\n".encode())
 
 
+def created_all(urls: list[str], request: Request) -> Response:
+    """Say where several things that were made are to be found, the first one as the location."""
+    if "application/json" in request.headers.get("accept", ""):
+        kind, text = "application/json", json.dumps(urls) + "\n"
+    else:
+        kind, text = "text/uri-list", "".join(f"{url}\n" for url in urls)
+    return Response(201, {"Content-Type": kind, "Location": urls[0]}, text.encode())
+
+
 def list_answer(urls: list[str], request: Request) -> Response:
     """Write addresses as JSON, or as the one other form that the caller prefers."""
     accept = request.headers.get("accept", "")

@@ -1,30 +1,25 @@
-"""What is told of a stored object besides its bytes: its metadata, and who has access.
-
-Access lists are shown and not changed: that answers 501.
-"""
+"""What is told of a stored content besides its bytes: its metadata."""
 
 from __future__ import annotations
 
-from typing import Literal
-
-from deriva_local.objects.access import acl, acls
+from deriva_local.objects.access import Right
 from deriva_local.objects.checksums import decoded, encoded
 from deriva_local.objects.names import HatracAddress
 from deriva_local.objects.rows import Version
 from deriva_local.objects.store import Objects
 from deriva_local.service.hatrac_answers import json_answer, text_answer
-from deriva_local.service.hatrac_requests import body_of, clean_disposition, clean_type, owner_of
+from deriva_local.service.hatrac_requests import body_of, clean_disposition, clean_type
 from deriva_local.service.messages import Request, Response
 from deriva_local.wire.errors import bad_request, conflict, not_found, not_offered
 
 _FIELDS = ("content-type", "content-md5", "content-sha256", "content-disposition")
 
 
-def _subject(objects: Objects, address: HatracAddress) -> Version:
+def _subject(objects: Objects, address: HatracAddress, request: Request, right: Right) -> Version:
     found = objects.look(address.name)
     if found.kind != "object":
         raise not_found("A namespace has no metadata.")
-    return objects.version(found, address.version)
+    return objects.version(found, address.version, request.client, right)
 
 
 def _metadata(version: Version) -> dict[str, str]:
@@ -46,7 +41,7 @@ def _field(address: HatracAddress) -> str:
 
 def get_metadata(objects: Objects, address: HatracAddress, request: Request) -> Response:
     """Show all metadata of an object or version, or one field of it."""
-    shown = _metadata(_subject(objects, address))
+    shown = _metadata(_subject(objects, address, request, "read"))
     if not address.words:
         return json_answer(shown)
     field = _field(address)
@@ -57,13 +52,13 @@ def get_metadata(objects: Objects, address: HatracAddress, request: Request) -> 
 
 def put_metadata(objects: Objects, address: HatracAddress, request: Request) -> Response:
     """Set the type or the file name; a checksum may only be said again."""
-    version, field = _subject(objects, address), _field(address)
+    version, field = _subject(objects, address, request, "owner"), _field(address)
     text = body_of(request).decode("utf-8", "replace").strip()
     match field:
         case "content-type":
-            objects.tell(version, "content_type", clean_type(text))
+            objects.tell(version, "content_type", clean_type(text), request.client)
         case "content-disposition":
-            objects.tell(version, "content_disposition", clean_disposition(text))
+            objects.tell(version, "content_disposition", clean_disposition(text), request.client)
         case _:
             _same_checksum(version, field, text)
     return Response(204)
@@ -80,38 +75,14 @@ def _same_checksum(version: Version, field: str, text: str) -> None:
 
 def delete_metadata(objects: Objects, address: HatracAddress, request: Request) -> Response:
     """Unset the type or the file name."""
-    version, field = _subject(objects, address), _field(address)
+    version, field = _subject(objects, address, request, "owner"), _field(address)
     if field not in _metadata(version):
         raise not_found(f"The {field} is not set.")
     match field:
         case "content-type":
-            objects.tell(version, "content_type", None)
+            objects.tell(version, "content_type", None, request.client)
         case "content-disposition":
-            objects.tell(version, "content_disposition", None)
+            objects.tell(version, "content_disposition", None, request.client)
         case _:
             raise not_offered("A checksum is what the content is; it is not removed.")
     return Response(204)
-
-
-# ------------------------------------------------------------------------------------------------------ access lists
-
-
-def get_acl(objects: Objects, address: HatracAddress, request: Request) -> Response:
-    """Show all access lists of a resource, one of them, or one role in it."""
-    found = objects.look(address.name)
-    kind: Literal["namespace", "object", "version"] = "version" if address.version else found.kind
-    owner = (objects.version(found, address.version).owner if address.version else found.owner) or owner_of(request)
-    if not address.words:
-        return json_answer(acls(kind, owner))
-    roles = acl(kind, owner, address.words[0])
-    if len(address.words) == 1:
-        return json_answer(roles)
-    if address.words[1] not in roles:
-        raise not_found(f"{address.words[1]!r} is not in that list.")
-    return text_answer(address.words[1])
-
-
-def change_acl(objects: Objects, address: HatracAddress, request: Request) -> Response:
-    """Refuse: access lists stay as they are."""
-    objects.look(address.name)
-    raise not_offered("Access lists are not changed here: everything in this store is its owner's.")

@@ -1,4 +1,4 @@
-"""What a Hatrac request says of the content that it sends: length, type, name, preconditions."""
+"""What a Hatrac request says in headers and body: length, type and name of a content, preconditions, commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from deriva_local.objects.names import HatracAddress
+from deriva_local.objects.names import PREFIX, HatracAddress, parse
+from deriva_local.objects.rename import Renaming
 from deriva_local.objects.rows import Version
 from deriva_local.objects.store import Precondition, Told
 from deriva_local.service.messages import Request
@@ -18,11 +19,6 @@ from deriva_local.wire.etag import refused
 
 _DISPOSITION = re.compile(r"filename\*=UTF-8''([A-Za-z0-9\-._~!$&+#^`|]|%[0-9A-Fa-f]{2})+")
 LONGEST_DOCUMENT = 1024 * 1024
-
-
-def owner_of(request: Request) -> str:
-    """Return the id of who asks."""
-    return request.client.id if request.client else ""
 
 
 def length_of(request: Request) -> int:
@@ -94,19 +90,66 @@ def with_parents(address: HatracAddress) -> bool:
     return address.options.get("parents", "").lower() == "true"
 
 
+_RENAMING = {"command", "source_name", "source_versions", "versions", "copy_acls"}
+
+
+def renaming_in(document: Mapping[str, Any], address: HatracAddress) -> Renaming:
+    """Read the command to give an object the name in the address.
+
+    Raises:
+        Refusal: 400 another command, or one with fields that it does not have.
+    """
+    if document.get("command") != "rename_from":
+        raise bad_request(f"There is no command {document.get('command')!r}; there is 'rename_from'.")
+    strange = sorted(set(document) - _RENAMING)
+    if strange:
+        raise bad_request(f"The command has no {', '.join(strange)}.")
+    source, copied = document.get("source_name"), document.get("copy_acls", False)
+    versions = document.get("source_versions", document.get("versions"))
+    if not isinstance(source, str) or not isinstance(copied, bool):
+        raise bad_request("source_name must be the name of an object, and copy_acls true or false.")
+    if versions is not None and not _are_texts(versions):
+        raise bad_request("source_versions must be a list of versions.")
+    found = parse(PREFIX + "/" + source.removeprefix(PREFIX + "/").removeprefix("/"))
+    if found.version or found.part != "self" or found.options:
+        raise bad_request("source_name must be the name of an object, without a version.")
+    named = None if versions is None else tuple(dict.fromkeys(text.rpartition(":")[2] for text in versions))
+    return Renaming(found.name, address.name, named, copied, with_parents(address))
+
+
+def _are_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
+
+
+def roles_of(request: Request) -> tuple[str, ...]:
+    """Return the list of roles that is the body.
+
+    Raises:
+        Refusal: 400 it is something else.
+    """
+    roles = _json_of(request)
+    if not _are_texts(roles) or not all(roles):
+        raise bad_request("The body must be a JSON list of roles.")
+    return tuple(roles)
+
+
 def document_of(request: Request) -> dict[str, Any]:
     """Return the JSON object that is the body.
 
     Raises:
         Refusal: 400 it is something else, 413 it is far too long.
     """
-    try:
-        document = json.loads(body_of(request))
-    except (ValueError, RecursionError) as error:
-        raise bad_request(f"The body is no JSON: {error}.") from error
+    document = _json_of(request)
     if not isinstance(document, dict):
         raise bad_request("The body must be a JSON object.")
     return document
+
+
+def _json_of(request: Request) -> Any:
+    try:
+        return json.loads(body_of(request))
+    except (ValueError, RecursionError) as error:
+        raise bad_request(f"The body is no JSON: {error}.") from error
 
 
 def body_of(request: Request) -> bytes:

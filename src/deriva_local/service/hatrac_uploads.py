@@ -9,9 +9,10 @@ from deriva_local.objects.checksums import announced, encoded
 from deriva_local.objects.names import HatracAddress, url_of
 from deriva_local.objects.rows import Name
 from deriva_local.objects.store import Objects
+from deriva_local.objects.tree import id_of
 from deriva_local.objects.uploads import Job
 from deriva_local.service.hatrac_answers import created, json_answer
-from deriva_local.service.hatrac_requests import document_of, length_of, owner_of, told_in, with_parents
+from deriva_local.service.hatrac_requests import document_of, length_of, told_in, with_parents
 from deriva_local.service.messages import Request, Response
 from deriva_local.wire.errors import bad_request, conflict, not_found
 
@@ -41,7 +42,7 @@ def _object(objects: Objects, address: HatracAddress) -> Name:
 def get_jobs(objects: Objects, address: HatracAddress, request: Request) -> Response:
     """List the unfinished uploads of an object."""
     found = _object(objects, address)
-    return json_answer([_job_url(found.name, job) for job in objects.jobs(found)])
+    return json_answer([_job_url(found.name, job) for job in objects.jobs(found, request.client)])
 
 
 def start_job(objects: Objects, address: HatracAddress, request: Request) -> Response:
@@ -54,14 +55,14 @@ def start_job(objects: Objects, address: HatracAddress, request: Request) -> Res
     wanted = Job(
         "",
         address.name,
-        owner_of(request),
+        id_of(request.client),
         chunk,
         content,
         announced(said),
         told.content_type,
         told.content_disposition,
     )
-    job = objects.start_job(address.name, wanted, parents=with_parents(address))
+    job = objects.start_job(address.name, wanted, request.client, parents=with_parents(address))
     return created(_job_url(address.name, job.id))
 
 
@@ -74,7 +75,7 @@ def _number(said: dict[str, Any], key: str, least: int) -> int:
 
 def get_job(objects: Objects, address: HatracAddress, request: Request) -> Response:
     """Show what was said when an upload began."""
-    job = objects.job(_object(objects, address), address.words[0])
+    job = objects.job(_object(objects, address), address.words[0], request.client)
     document = {
         "url": _job_url(job.name, job.id),
         "owner": [job.owner],
@@ -92,7 +93,8 @@ def get_job(objects: Objects, address: HatracAddress, request: Request) -> Respo
 def put_chunk(objects: Objects, address: HatracAddress, request: Request) -> Response:
     """Take in one chunk."""
     found = _object(objects, address)
-    job, position = address.words
+    position = address.words[1]
+    job = objects.job(found, address.words[0], request.client)
     if not (position.isascii() and position.isdigit()) or len(position) > 18:
         raise bad_request(f"A chunk is named by its number, from 0; {position!r} is none.")
     body = request.body.read_bytes() if isinstance(request.body, Path) else request.body
@@ -102,11 +104,11 @@ def put_chunk(objects: Objects, address: HatracAddress, request: Request) -> Res
 
 def finish_job(objects: Objects, address: HatracAddress, request: Request) -> Response:
     """Make a version of the chunks."""
-    made = objects.finish_job(_object(objects, address), address.words[0])
+    made = objects.finish_job(_object(objects, address), address.words[0], request.client)
     return created(url_of(made.name, made.version))
 
 
 def cancel_job(objects: Objects, address: HatracAddress, request: Request) -> Response:
     """Give an upload up."""
-    objects.cancel_job(_object(objects, address), address.words[0])
+    objects.cancel_job(_object(objects, address), address.words[0], request.client)
     return Response(204)

@@ -27,10 +27,3 @@ def test_what_is_switched_off(samples: Door, below: str, status: int, text: str)
     reply = samples.get(below)
     assert reply.status == status
     assert text in reply.text
-
-
-def test_renaming_an_object_is_not_offered(door: Door) -> None:
-    command = {"command": "rename_from", "source_name": "/x", "source_versions": None}
-    reply = door.send("POST", "/hatrac/y", command)
-    assert reply.status == 501
-    assert "PUT the content under the new name" in reply.text

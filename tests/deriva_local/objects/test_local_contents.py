@@ -22,10 +22,11 @@ from deriva_local.objects.content import Announced
 from deriva_local.objects.store import ABANDONED_SECONDS, Objects, Told
 from deriva_local.objects.uploads import Job
 from deriva_local.service.app import Service
-from deriva_local.service.messages import Request
+from deriva_local.service.messages import Client, Request
 from deriva_local.wire.errors import Refusal
 
 BYTES = b"some bytes" * 1000
+ME = Client.owner("me")
 SUMS = Checksums(hashlib.md5(BYTES).digest(), hashlib.sha256(BYTES).digest())
 
 
@@ -47,7 +48,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def put(objects: Objects, name: str, body: bytes | Path | io.BytesIO, announced: Announced) -> Path:
-    return objects.content(objects.put(name, body, announced, Told(), "me"))
+    return objects.content(objects.put(name, body, announced, Told(), ME))
 
 
 # --------------------------------------------------------------------------------------------------- files of this disk
@@ -87,17 +88,17 @@ def test_a_sealed_file_is_taken_at_its_word_but_for_its_length(objects: Objects,
     source = tmp_path / "sealed"
     source.write_bytes(BYTES)
     claimed = Checksums(b"1" * 16, b"2" * 32)
-    made = objects.put("/x", source, Announced(len(BYTES), claimed, sealed=True), Told(), "me")
+    made = objects.put("/x", source, Announced(len(BYTES), claimed, sealed=True), Told(), ME)
     assert made.checksums == claimed
     with pytest.raises(Refusal):
-        objects.put("/y", source, Announced(5, claimed, sealed=True), Told(), "me")
+        objects.put("/y", source, Announced(5, claimed, sealed=True), Told(), ME)
 
 
 def test_half_a_claim_is_checked(objects: Objects, tmp_path: Path) -> None:
     source = tmp_path / "sealed"
     source.write_bytes(BYTES)
     with pytest.raises(Refusal):
-        objects.put("/x", source, Announced(len(BYTES), Checksums(b"1" * 16), sealed=True), Told(), "me")
+        objects.put("/x", source, Announced(len(BYTES), Checksums(b"1" * 16), sealed=True), Told(), ME)
 
 
 def test_only_this_process_can_vouch_for_a_file(tmp_path: Path) -> None:
@@ -155,7 +156,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
         try:
-            objects.put("/x", bytes(400_000), Announced(400_000, Checksums()), Told(), "me")
+            objects.put("/x", bytes(400_000), Announced(400_000, Checksums()), Told(), ME)
         except Refusal as refusal:
             print(refusal.status)
         """,
@@ -173,8 +174,9 @@ from deriva_local.objects.checksums import Checksums
 from deriva_local.objects.content import Announced
 from deriva_local.objects.store import Objects, Told
 from deriva_local.objects.uploads import Job
+from deriva_local.service.messages import Client
 from deriva_local.wire.errors import Refusal
-objects = Objects(Path(sys.argv[1]))
+objects, ME = Objects(Path(sys.argv[1])), Client.owner("me")
 """
 
 
@@ -198,7 +200,7 @@ class Half:
         self.sent = True
         return bytes(1000)
     sent = False
-objects.put("/x", Half(), Announced(2000, Checksums()), Told(), "me")
+objects.put("/x", Half(), Announced(2000, Checksums()), Told(), ME)
 """
 
 
@@ -214,7 +216,7 @@ def test_killed_in_the_middle_of_a_put(folder: Path) -> None:
     process.communicate()
     objects = Objects(folder)
     assert files(folder) == []
-    assert objects.children(objects.look("")) == []
+    assert objects.children(objects.look(""), ME) == []
 
 
 @pytest.mark.parametrize("place", ["add_version", "find"])
@@ -223,20 +225,20 @@ def test_killed_after_the_content_and_before_its_row(folder: Path, place: str) -
         folder,
         f"""
         from deriva_local.objects import rows
-        objects.put("/kept", b"kept", Announced(4, Checksums()), Told(), "me")
+        objects.put("/kept", b"kept", Announced(4, Checksums()), Told(), ME)
         kept = rows.{place}
         def die(*given):
             if not list((Path(sys.argv[1]) / "objects" / "incoming").iterdir()):
                 return kept(*given)
             os.kill(os.getpid(), signal.SIGKILL)
         rows.{place} = die
-        objects.put("/x", b"xxxx", Announced(4, Checksums()), Told(), "me")
+        objects.put("/x", b"xxxx", Announced(4, Checksums()), Told(), ME)
         """,
     )
     assert len(files(folder)) == 3
     objects = Objects(folder)
     assert len(files(folder)) == 1
-    assert objects.children(objects.look("")) == ["/hatrac/kept"]
+    assert objects.children(objects.look(""), ME) == ["/hatrac/kept"]
 
 
 def test_killed_after_the_row_and_before_cleaning_up(folder: Path) -> None:
@@ -245,13 +247,13 @@ def test_killed_after_the_row_and_before_cleaning_up(folder: Path) -> None:
         """
         kept = Path.unlink
         Path.unlink = lambda path, **_: os.kill(os.getpid(), signal.SIGKILL)
-        objects.put("/x", b"xxxx", Announced(4, Checksums()), Told(), "me")
+        objects.put("/x", b"xxxx", Announced(4, Checksums()), Told(), ME)
         """,
     )
     assert len(files(folder)) == 2
     objects = Objects(folder)
     assert [path.read_bytes() for path in files(folder)] == [b"xxxx"]
-    assert objects.content(objects.version(objects.look("/x"), None)) == files(folder)[0]
+    assert objects.content(objects.version(objects.look("/x"), None, ME)) == files(folder)[0]
 
 
 def test_killed_in_the_middle_of_a_deletion(folder: Path) -> None:
@@ -259,14 +261,14 @@ def test_killed_in_the_middle_of_a_deletion(folder: Path) -> None:
         folder,
         """
         for name in ("/x", "/y"):
-            objects.put(name, b"xxxx", Announced(4, Checksums()), Told(), "me")
+            objects.put(name, b"xxxx", Announced(4, Checksums()), Told(), ME)
         Path.unlink = lambda path, **_: os.kill(os.getpid(), signal.SIGKILL)
-        objects.delete("/x", None)
+        objects.delete("/x", None, ME)
         """,
     )
     objects = Objects(folder)
-    assert objects.children(objects.look("")) == ["/hatrac/y"]
-    assert files(folder) == [objects.content(objects.version(objects.look("/y"), None))]
+    assert objects.children(objects.look(""), ME) == ["/hatrac/y"]
+    assert files(folder) == [objects.content(objects.version(objects.look("/y"), None, ME))]
 
 
 def test_killed_at_random_moments(folder: Path) -> None:
@@ -274,7 +276,7 @@ def test_killed_at_random_moments(folder: Path) -> None:
     endless = """
     for number in range(100_000):
         body = str(number).encode() * 5000
-        objects.put(f"/{os.getpid()}-{number}", body, Announced(len(body), Checksums()), Told(), "me")
+        objects.put(f"/{os.getpid()}-{number}", body, Announced(len(body), Checksums()), Told(), ME)
         print(f"/{os.getpid()}-{number}", flush=True)
     """
     acknowledged: list[str] = []
@@ -286,11 +288,11 @@ def test_killed_at_random_moments(folder: Path) -> None:
         process.send_signal(signal.SIGKILL)
         acknowledged += process.communicate()[0].split()
     objects = Objects(folder)
-    there = [name.removeprefix("/hatrac") for name in objects.children(objects.look(""))]
+    there = [name.removeprefix("/hatrac") for name in objects.children(objects.look(""), ME)]
     assert set(acknowledged) <= set(there)
     assert len(files(folder)) == len(there)
     for name in there:
-        content = objects.content(objects.version(objects.look(name), None))
+        content = objects.content(objects.version(objects.look(name), None, ME))
         assert content.read_bytes() == name.rpartition("-")[2].encode() * 5000
 
 
@@ -298,7 +300,7 @@ def test_killed_at_random_moments(folder: Path) -> None:
 
 
 def job(objects: Objects) -> Job:
-    return objects.start_job("/x", Job("", "/x", "me", 4, 8, Checksums()), parents=False)
+    return objects.start_job("/x", Job("", "/x", "me", 4, 8, Checksums()), ME, parents=False)
 
 
 def test_an_upload_goes_on_after_its_process_was_killed(folder: Path, objects: Objects) -> None:
@@ -306,14 +308,15 @@ def test_an_upload_goes_on_after_its_process_was_killed(folder: Path, objects: O
     run(
         folder,
         f"""
-        objects.put_chunk(objects.look("/x"), "{begun.id}", 1, b"5678", 4, Checksums())
+        found = objects.look("/x")
+        objects.put_chunk(found, objects.job(found, "{begun.id}", ME), 1, b"5678", 4, Checksums())
         os.kill(os.getpid(), signal.SIGKILL)
         """,
     )
     after = Objects(folder)
     found = after.look("/x")
-    after.put_chunk(found, begun.id, 0, b"1234", 4, Checksums())
-    made = after.finish_job(found, begun.id)
+    after.put_chunk(found, begun, 0, b"1234", 4, Checksums())
+    made = after.finish_job(found, begun.id, ME)
     assert after.content(made).read_bytes() == b"12345678"
     assert after.content(made).stat().st_mode & 0o777 == 0o400
     assert len(files(folder)) == 1
@@ -323,13 +326,13 @@ def test_an_upload_that_nobody_touches_for_a_month_is_given_up(
     folder: Path, objects: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun = job(objects)
-    objects.put_chunk(objects.look("/x"), begun.id, 0, b"1234", 4, Checksums())
+    objects.put_chunk(objects.look("/x"), begun, 0, b"1234", 4, Checksums())
     Objects(folder)
-    assert objects.jobs(objects.look("/x")) == [begun.id]
+    assert objects.jobs(objects.look("/x"), ME) == [begun.id]
     later = time.time() + ABANDONED_SECONDS + 10
     monkeypatch.setattr(time, "time", lambda: later)
     Objects(folder)
-    assert objects.jobs(objects.look("/x")) == []
+    assert objects.jobs(objects.look("/x"), ME) == []
     assert files(folder) == []
 
 
@@ -340,18 +343,18 @@ def test_two_processes_upload_at_the_same_time(folder: Path) -> None:
     script = """
     for number in range(40):
         body = f"{os.getpid()} {number}".encode()
-        objects.put(f"/a/{number}", body, Announced(len(body), Checksums()), Told(), "me", parents=True)
+        objects.put(f"/a/{number}", body, Announced(len(body), Checksums()), Told(), ME, parents=True)
     print(os.getpid())
     """
     processes = [child(folder, script) for _ in range(2)]
     pids = {process.communicate(timeout=60)[0].strip() for process in processes}
     objects = Objects(folder)
-    names = objects.children(objects.look("/a"))
+    names = objects.children(objects.look("/a"), ME)
     assert len(names) == 40
     for name in names:
         found = objects.look(name.removeprefix("/hatrac"))
-        versions = [version.rpartition(":")[2] for version in objects.versions(found)]
-        contents = {objects.content(objects.version(found, version)).read_text() for version in versions}
+        versions = [version.rpartition(":")[2] for version in objects.versions(found, ME)]
+        contents = {objects.content(objects.version(found, version, ME)).read_text() for version in versions}
         assert contents == {f"{pid} {name.rpartition('/')[2]}" for pid in pids}
 
 
@@ -363,24 +366,24 @@ def test_many_processes_make_one_store(folder: Path) -> None:
 def test_threads_share_a_store(objects: Objects) -> None:
     def upload(number: int) -> str:
         body = str(number).encode()
-        return objects.put("/x", body, Announced(len(body), Checksums()), Told(), "me").version
+        return objects.put("/x", body, Announced(len(body), Checksums()), Told(), ME).version
 
     with ThreadPoolExecutor(4) as pool:
         versions = set(pool.map(upload, range(40)))
     assert len(versions) == 40
-    assert len(objects.versions(objects.look("/x"))) == 40
+    assert len(objects.versions(objects.look("/x"), ME)) == 40
 
 
 def test_a_forked_child_goes_on(objects: Objects) -> None:
-    objects.put("/before", b"1", Announced(1, Checksums()), Told(), "me")
+    objects.put("/before", b"1", Announced(1, Checksums()), Told(), ME)
     child_id = os.fork()
     if child_id == 0:
         status = 1
         try:
-            objects.put("/child", b"2", Announced(1, Checksums()), Told(), "me")
+            objects.put("/child", b"2", Announced(1, Checksums()), Told(), ME)
             status = 0
         finally:
             os._exit(status)
     assert os.waitpid(child_id, 0)[1] == 0
-    objects.put("/after", b"3", Announced(1, Checksums()), Told(), "me")
-    assert objects.children(objects.look("")) == ["/hatrac/after", "/hatrac/before", "/hatrac/child"]
+    objects.put("/after", b"3", Announced(1, Checksums()), Told(), ME)
+    assert objects.children(objects.look(""), ME) == ["/hatrac/after", "/hatrac/before", "/hatrac/child"]

@@ -196,8 +196,23 @@ def test_access_lists(road: Road, content: Path) -> None:
     me = road.server().get_authn_session().json()["client"]["id"]
     assert objects.get_acl(name)["owner"] == [me]
     assert objects.get_acl(name, "owner") == {"owner": [me]}
-    with pytest.raises(HTTPError, match="501"):
-        objects.set_acl(name, "read", ["*"])
+    objects.set_acl(name, "subtree-read", ["a", "*"])
+    objects.set_acl(name, "subtree-read", ["b"], add_role=True)
+    objects.del_acl(name, "subtree-read", "*")
+    assert objects.get_acl(name)["subtree-read"] == ["a", "b"]
+    objects.del_acl(name, "subtree-read")
+    assert objects.get_acl(name, "subtree-read") == {"subtree-read": []}
+    with pytest.raises(HTTPError, match="400"):
+        objects.set_acl(name, "select", ["*"])
+
+
+def test_renaming(road: Road, content: Path, tmp_path: Path) -> None:
+    objects, name = road.objects(), f"/hatrac/{os.urandom(4).hex()}/content.bin"
+    version = objects.put_loc(name, str(content)).rpartition(":")[2]
+    assert objects.rename_obj(name, f"{name}.new", versions=[version], copy_acls=True) == f"{name}.new:{version}"
+    for place in (name, f"{name}:{version}", f"{name}.new"):
+        objects.get_obj(place, destfilename=str(tmp_path / "down"))
+        assert (tmp_path / "down").read_bytes() == content.read_bytes()
 
 
 def test_damage_on_the_way_is_noticed(service: Service, tmp_path: Path) -> None:
@@ -207,7 +222,7 @@ def test_damage_on_the_way_is_noticed(service: Service, tmp_path: Path) -> None:
     objects = HatracStore("https", host)
     (tmp_path / "up").write_bytes(b"content")
     address = objects.put_loc("/hatrac/x", str(tmp_path / "up"))
-    stored = service.objects.content(service.objects.version(service.objects.look("/x"), None))
+    stored = service.objects.content(service.objects.version(service.objects.look("/x"), None, service.owner))
     stored.chmod(0o600)
     stored.write_bytes(b"CONTENT")
     with pytest.raises(HatracHashMismatch):

@@ -340,15 +340,191 @@ def test_access_lists_name_the_owner(send: Any, stored: str) -> None:
     assert send("GET", f"{stored};acl/owner/{owner.replace(':', '%3A')}").text == f"{owner}\n"
     assert send("GET", f"{stored};acl/owner/nobody").status == 404
     assert send("GET", f"{stored};acl/create").status == 400
-    assert send("GET", "/hatrac;acl/owner").json() == [owner]
+    assert send("GET", "/hatrac;acl/owner").json() == ["admin"]
 
 
-@pytest.mark.parametrize(("method", "place"), [("PUT", ";acl/read"), ("PUT", ";acl/read/x"), ("DELETE", ";acl/read")])
-def test_access_lists_are_not_changed(send: Any, stored: str, method: str, place: str) -> None:
-    assert send(method, stored + place, ["*"]).status == 501
+def test_an_access_list_is_replaced_grown_and_emptied(send: Any, stored: str) -> None:
+    lists = f"{stored};acl/read"
+    assert send("PUT", lists, ["a", "b", "a"]).status == 204
+    assert send("GET", lists).json() == ["a", "b"]
+    assert send("PUT", f"{lists}/c%20d").status == 204
+    assert send("PUT", f"{lists}/a").status == 204
+    assert send("GET", lists).json() == ["a", "b", "c d"]
+    assert send("GET", f"{lists}/c%20d").text == "c d\n"
+    assert send("DELETE", f"{lists}/b").status == 204
+    assert send("DELETE", f"{lists}/b").status == 404
+    assert send("GET", lists).json() == ["a", "c d"]
+    assert send("DELETE", lists).status == 204
+    assert send("GET", lists).json() == []
+    assert send("DELETE", lists).status == 204
 
 
-def test_objects_are_not_renamed(send: Any, stored: str) -> None:
-    answer = send("POST", f"{stored}2", {"command": "rename_from", "source_name": stored.removeprefix("/hatrac")})
-    assert answer.status == 501
-    assert "PUT the content" in answer.text
+@pytest.mark.parametrize("place", ["", "/x.bin", "/x.bin:{version}"])
+def test_every_kind_of_resource_has_its_lists(send: Any, stored: str, place: str) -> None:
+    space, version = stored.rpartition("/")[0], send("HEAD", stored).headers["etag"].strip('"')
+    resource = space + place.format(version=version)
+    for access, was in send("GET", f"{resource};acl").json().items():
+        assert send("PUT", f"{resource};acl/{access}", [*was, "you"]).status == 204
+    assert all(roles[-1] == "you" for roles in send("GET", f"{resource};acl").json().values())
+
+
+@pytest.mark.parametrize(
+    ("method", "place", "body", "status"),
+    [
+        ("PUT", ";acl/read", {"a": 1}, 400),
+        ("PUT", ";acl/read", "a", 400),
+        ("PUT", ";acl/read", [1], 400),
+        ("PUT", ";acl/read", [""], 400),
+        ("PUT", ";acl/read", b"no json", 400),
+        ("PUT", ";acl/create", ["a"], 400),
+        ("PUT", ";acl/create/a", b"", 400),
+        ("DELETE", ";acl/strange", b"", 400),
+        ("DELETE", ";acl/read/nobody", b"", 404),
+        ("PUT", ";acl", {}, 405),
+        ("DELETE", ";acl", b"", 405),
+        ("POST", ";acl/read", b"", 405),
+        ("PUT", "2;acl/read", ["a"], 404),
+        ("PUT", ":AAAA;acl/read", ["a"], 404),
+        ("PUT", ";acl/read/a/b", b"", 404),
+    ],
+)
+def test_changes_of_access_lists_that_cannot_be(
+    send: Any, stored: str, method: str, place: str, body: Any, status: int
+) -> None:
+    before = send("GET", f"{stored};acl").json()
+    assert send(method, stored + place, body).status == status
+    assert send("GET", f"{stored};acl").json() == before
+
+
+# ----------------------------------------------------------------------------------------------------------- renaming
+
+
+def rename(send: Any, source: str, target: str, **more: Any) -> Any:
+    command = {"command": "rename_from", "source_name": source.removeprefix("/hatrac"), **more}
+    return send("POST", target, command)
+
+
+def test_a_renamed_object_is_found_under_both_names(send: Any, stored: str) -> None:
+    old = send("HEAD", stored)
+    done = rename(send, stored, f"{stored}2")
+    version = old.headers["etag"].strip('"')
+    assert (done.status, done.text, done.headers["location"]) == (201, f"{stored}2:{version}\n", f"{stored}2:{version}")
+    for target in (stored, f"{stored}:{version}", f"{stored}2", f"{stored}2:{version}"):
+        got = send("GET", target)
+        assert (got.status, got.body, got.headers["content-location"]) == (200, BYTES, f"{stored}2:{version}"), target
+        assert got.headers["etag"] == old.headers["etag"]
+        assert send("GET", f"{target};metadata/content-md5").text == f"{MD5}\n"
+    assert send("GET", f"{stored};versions").json() == [f"{stored}:{version}"]
+    assert sorted(send("GET", stored.rpartition("/")[0]).json()) == [stored, f"{stored}2"]
+
+
+def test_all_versions_are_renamed_or_those_that_are_named(send: Any, stored: str) -> None:
+    versions = [send("PUT", stored, text).text.strip().rpartition(":")[2] for text in (b"2", b"3")]
+    some = rename(send, stored, f"{stored}2", source_versions=[versions[0]])
+    assert (some.status, some.text) == (201, f"{stored}2:{versions[0]}\n")
+    assert send("GET", stored).body == b"3"
+    assert send("GET", f"{stored}2").body == b"2"
+    rest = send(
+        "POST",
+        f"{stored}2",
+        {"command": "rename_from", "source_name": stored.removeprefix("/hatrac")},
+        {"Accept": "application/json"},
+    )
+    assert rest.status == 201
+    assert set(rest.json()) == {*send("GET", f"{stored}2;versions").json()} - {f"{stored}2:{versions[0]}"}
+    assert (send("GET", stored).body, send("GET", f"{stored}2").body) == (b"3", b"3")
+    assert len(send("GET", f"{stored};versions").json()) == 3
+    assert rename(send, stored, f"{stored}2").status == 204
+    assert rename(send, stored, f"{stored}2", versions=[versions[0]]).status == 204
+
+
+def test_a_name_leads_on_however_often_it_is_changed_and_back(send: Any, stored: str) -> None:
+    for source, target in (("", "2"), ("2", "3"), ("3", "")):
+        assert rename(send, stored + source, stored + target).status == 201
+        for name in ("", "2"):
+            assert send("GET", stored + name).headers["content-location"].startswith(f"{stored}{target}:")
+    assert len(send("GET", f"{stored};versions").json()) == 1
+
+
+def test_a_name_that_was_given_up_is_used_again(send: Any, stored: str) -> None:
+    old = send("HEAD", stored).headers["content-location"]
+    rename(send, stored, f"{stored}2")
+    assert send("PUT", stored, b"new").status == 201
+    assert (send("GET", stored).body, send("GET", old).body, send("GET", f"{stored}2").body) == (b"new", BYTES, BYTES)
+
+
+def test_what_becomes_of_old_names_when_something_is_deleted(send: Any, stored: str) -> None:
+    old = send("HEAD", stored).headers["content-location"]
+    rename(send, stored, f"{stored}2")
+    rename(send, f"{stored}2", f"{stored}3")
+    assert send("DELETE", f"{stored}2").status == 204
+    assert send("GET", stored).body == BYTES, "the content is under its newest name"
+    assert send("DELETE", f"{stored}3").status == 204
+    assert (send("GET", stored).status, send("GET", old).status) == (409, 409)
+    assert send("DELETE", old).status == 204
+    assert (send("GET", stored).status, send("GET", old).status) == (409, 404)
+    assert send("PUT", stored, b"again").status == 201
+
+
+def test_deleting_an_old_name_keeps_the_content(send: Any, stored: str) -> None:
+    rename(send, stored, f"{stored}2")
+    assert send("DELETE", stored).status == 204
+    assert send("GET", f"{stored}2").body == BYTES
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        ({}, 400),
+        ({"command": "copy_from"}, 400),
+        ({"command": "rename_from"}, 400),
+        ({"command": "rename_from", "source_name": 7}, 400),
+        ({"command": "rename_from", "source_name": "{}", "strange": 1}, 400),
+        ({"command": "rename_from", "source_name": "{}", "copy_acls": "yes"}, 400),
+        ({"command": "rename_from", "source_name": "{}", "source_versions": "AAAA"}, 400),
+        ({"command": "rename_from", "source_name": "{}", "source_versions": [1]}, 400),
+        ({"command": "rename_from", "source_name": "{}", "source_versions": ["AAAA"]}, 409),
+        ({"command": "rename_from", "source_name": "{}:AAAA"}, 400),
+        ({"command": "rename_from", "source_name": "{}/../x"}, 400),
+        ({"command": "rename_from", "source_name": "{}-missing"}, 404),
+        ({"command": "rename_from", "source_name": ""}, 409),
+        ([], 400),
+    ],
+)
+def test_renamings_that_make_no_sense(send: Any, stored: str, command: Any, status: int) -> None:
+    if isinstance(command, dict) and isinstance(command.get("source_name"), str):
+        command = {**command, "source_name": command["source_name"].format(stored.removeprefix("/hatrac"))}
+    assert send("POST", f"{stored}2", command).status == status
+    assert send("GET", f"{stored}2").status == 404
+
+
+def test_names_that_cannot_be_given(send: Any, stored: str) -> None:
+    space = stored.rpartition("/")[0]
+    send("PUT", f"{space}/full", b"full")
+    send("PUT", f"{space}/ns", headers=NAMESPACE)
+    send("PUT", f"{space}/gone", b"x")
+    send("DELETE", f"{space}/gone")
+    for target, status in (
+        (stored, 409),
+        (f"{space}/full", 409),
+        (f"{space}/ns", 409),
+        (f"{space}/gone", 409),
+        (f"{space}/a/b", 404),
+        (f"{stored}/inner", 409),
+    ):
+        assert rename(send, stored, target).status == status, target
+    assert rename(send, f"{space}/ns", f"{space}/new").status == 409
+    assert send("GET", stored).headers["content-location"].startswith(f"{stored}:")
+    assert send("POST", f"{space}/a/b?parents=true", {"command": "rename_from", "source_name": stored}).status == 201
+    assert send("GET", f"{space}/a/b").body == BYTES
+    assert rename(send, stored, f"{space}/new").status == 409, "it has a third name by now"
+
+
+def test_access_lists_are_copied_when_asked(send: Any, space: str) -> None:
+    for name, copied, readers in (("a", True, ["*"]), ("b", False, [])):
+        version = send("PUT", f"{space}/{name}", BYTES).text.strip()
+        for resource in (f"{space}/{name}", version):
+            send("PUT", f"{resource};acl/read", ["*"])
+        assert rename(send, f"{space}/{name}", f"{space}/{name}2", copy_acls=copied).status == 201
+        for resource in (f"{space}/{name}2", version):
+            assert send("GET", f"{resource};acl/read").json() == readers
