@@ -1,9 +1,10 @@
 # Every target sets up what it needs; the second time that costs nothing.
 SHELL := /bin/bash
-PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3.13 || command -v python3)
+PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && command -v $$p && break; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+DEMO := $(VENV)/.demo
 WORKERS ?= 2
 
 .PHONY: help setup demo test coverage lint types floors docs bench bench-smoke clean
@@ -16,14 +17,23 @@ help:
 
 setup: $(READY)
 
-$(READY): pyproject.toml
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "deriva-ml needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …"; exit 1; }
-	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) || { "$(PYTHON)" -m pip install --quiet --user virtualenv && "$(PYTHON)" -m virtualenv --quiet $(VENV); }
+# Debian's python3 may come without the means to make environments: then pip brings them.
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "deriva-ml needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …"; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) || { "$(PYTHON)" -m pip install --quiet --user virtualenv && "$(PYTHON)" -m virtualenv --quiet $(VENV); }
+
+# The demo needs less than the tests: who only looks waits less.
+$(DEMO): pyproject.toml | $(BIN)/python
+	@echo "Setting up $(VENV) for the demo …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@touch $(DEMO)
+
+$(READY): pyproject.toml | $(BIN)/python
 	@echo "Setting up $(VENV) …"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]'
-	@touch $(READY)
+	@touch $(DEMO) $(READY)
 
-demo: setup
+demo: $(DEMO)
 	@$(BIN)/deriva-ml demo
 
 test: setup
