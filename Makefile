@@ -20,17 +20,17 @@ setup: $(READY)
 # Debian's python3 may come without the means to make environments: then pip brings them.
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "deriva-ml needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 …"; exit 1; }
-	@"$(PYTHON)" -m venv $(VENV) || { "$(PYTHON)" -m pip install --quiet --user virtualenv && "$(PYTHON)" -m virtualenv --quiet $(VENV); }
+	@"$(PYTHON)" -m venv $(VENV) || { "$(PYTHON)" -m pip install -qq --user virtualenv && "$(PYTHON)" -m virtualenv --quiet $(VENV); }
 
 # The demo needs less than the tests: who only looks waits less.
 $(DEMO): pyproject.toml | $(BIN)/python
 	@echo "Setting up $(VENV) for the demo …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[demo]'
 	@touch $(DEMO)
 
 $(READY): pyproject.toml | $(BIN)/python
 	@echo "Setting up $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,docs]'
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev,docs]'
 	@touch $(DEMO) $(READY)
 
 demo: $(DEMO)

@@ -73,8 +73,8 @@ def main() -> None:
             exe.asset_file_path("Image", path, metadata={"Sample": sample["RID"]})
         exe.update_status(exe.status, f"staged {len(paths)} images")
 
-    report = exe.commit_output_assets()
-    print(f"committed {report.total_uploaded} images", flush=True)
+    exe.commit_output_assets()
+    print(f"committed {len(paths)} images", flush=True)
 
     rids = {asset.file_name: asset.asset_rid for asset in exe.uploaded_assets}
     images = [rids[path.name] for path in paths]
