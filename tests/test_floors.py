@@ -56,6 +56,7 @@ FLOORS: list[tuple[str, int]] = [
     ("deriva_ml/schema/tables.py", 1),
     ("deriva_ml/schema/kinds.py", 1),
     ("deriva_ml/execution/states.py", 1),
+    ("deriva_ml/execution/reconcile.py", 1),
     ("deriva_ml/lineage/graph.py", 1),
     ("deriva_ml/lineage/walk.py", 1),
     ("deriva_ml/lineage/models.py", 1),

@@ -428,6 +428,12 @@ class DerivaML:
         """Commit what executions of this workspace left staged; one that fails does not keep the others back."""
         return self.executions.commit_pending(execution_rids, clean_folder, progress_callback)
 
+    def load_sealed_bag(
+        self, path: str | Path, *, clean_folder: bool = False, progress_callback: UploadCallback | None = None
+    ) -> UploadReport:
+        """Commit what an execution sealed on another machine (``exe.seal()``), exactly once however often it is loaded."""
+        return self.executions.load_bag(path, clean_folder, progress_callback)
+
     def lookup_execution(self, execution_rid: str) -> ExecutionRecord:
         """Return the catalog's row of an execution, live; raises DerivaMLNotFoundError when there is none."""
         return lookup_record(self.session, execution_rid)

@@ -1,8 +1,10 @@
-"""``deriva-ml-upload`` and ``deriva-ml upload``: commit what earlier runs left staged."""
+"""``deriva-ml-upload`` and ``deriva-ml upload``: commit what earlier runs left staged, here or through sealed bags."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +14,11 @@ from deriva_ml.enums import ConnectionMode
 from deriva_ml.errors import DerivaMLException, DerivaMLOfflineError
 from deriva_ml.execution.report import UploadReport
 
-CLEAN, PARTIAL, FATAL = 0, 1, 2
-"""Exit codes: all was committed; some execution was not; nothing could be begun."""
+if TYPE_CHECKING:
+    from deriva_ml.ml import DerivaML
+
+CLEAN, PARTIAL, FATAL, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: all was committed; some execution was not; nothing could be begun; Ctrl-C."""
 
 
 @click.command("upload")
@@ -35,6 +40,9 @@ CLEAN, PARTIAL, FATAL = 0, 1, 2
     show_default=True,
     help="Committing needs the catalog: online.",
 )
+@click.option("--seal", is_flag=True, help="Commit nothing: write a sealed bag of each, for a machine that can.")
+@click.option("--to", metavar="FILE", help="The sealed bag to write, or the folder for several. Needs --seal.")
+@click.option("--bag", "bags", metavar="FILE", multiple=True, help="A sealed bag of another machine; can be repeated.")
 @json_option
 def command(
     host: str | None,
@@ -43,24 +51,64 @@ def command(
     clean: bool,
     working_dir: str | None,
     mode: str,
+    seal: bool,
+    to: str | None,
+    bags: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Commit what earlier runs left staged: files, feature values, metrics.
 
     Exits with 0 when all was committed, 1 when some execution was not, 2 when nothing could be begun.
     """
+    if (to and not seal) or (seal and bags) or (bags and executions):
+        raise click.UsageError("--to goes with --seal; --bag goes with neither --seal nor --execution.")
     try:
         if mode == ConnectionMode.offline:
             raise DerivaMLOfflineError("A commit writes to the catalog, so it cannot be made offline.")
         ml = open_catalog(working_dir, host, catalog)
-        report = ml.commit_pending_executions(execution_rids=executions or None, clean_folder=clean)
+        if seal:
+            _seal(ml, executions, to, as_json)
+            return
+        report = (
+            _load(ml, bags, clean)
+            if bags
+            else ml.commit_pending_executions(execution_rids=executions or None, clean_folder=clean)
+        )
     except DerivaMLException as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(FATAL)
+    except KeyboardInterrupt:
+        click.echo("Interrupted. Nothing staged is lost: the same command goes on where this stopped.", err=True)
+        sys.exit(INTERRUPTED)
     emit(_document(report) if as_json else _text(report), as_json)
     for error_text in report.errors:
         click.echo(f"Error: {error_text}", err=True)
     sys.exit(PARTIAL if report.errors else CLEAN)
+
+
+def _seal(ml: DerivaML, executions: tuple[str, ...], to: str | None, as_json: bool) -> None:
+    rids = executions or tuple(run.execution_rid for run in ml.pending_summary().per_execution)
+    several = len(rids) > 1 or (to is not None and Path(to).is_dir())
+    sealed = {}
+    for rid in rids:
+        target = None if to is None else Path(to) / f"execution-{rid}.zip" if several else Path(to)
+        sealed[rid] = str(ml.resume_execution(rid).seal(target))
+    lines = [
+        f"Execution {rid} is sealed in {path}: `deriva-ml upload --bag {path}` loads it."
+        for rid, path in sealed.items()
+    ]
+    emit(sealed if as_json else "\n".join(lines) or "Nothing is waiting to be committed.", as_json)
+
+
+def _load(ml: DerivaML, bags: tuple[str, ...], clean: bool) -> UploadReport:
+    """Load sealed bags; the failure of one does not keep the others back."""
+    total = UploadReport()
+    for bag in bags:
+        try:
+            total.add(ml.load_sealed_bag(bag, clean_folder=clean))
+        except DerivaMLException as error:
+            total.errors.append(f"{bag}: {error}")
+    return total
 
 
 def _document(report: UploadReport) -> dict[str, object]:
@@ -76,6 +124,8 @@ def _document(report: UploadReport) -> dict[str, object]:
 
 def _text(report: UploadReport) -> str:
     if not report.execution_rids:
+        if report.errors:
+            return "Nothing was committed."
         return "Nothing is waiting to be committed."
     lines = [
         f"Executions {', '.join(report.execution_rids)}: {report.total_uploaded} rows committed, {report.total_failed} not."

@@ -49,7 +49,7 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
     if run.dry:
         return UploadReport(execution_rids=[run.rid])
     with liveness.holding(run.lock_file("commit"), f"Execution {run.rid} cannot be committed"):
-        _end_run(run)
+        end_run(run)
         if run.registered.status is S.Uploaded and not run.staged.has_pending():
             return UploadReport(execution_rids=[run.rid])
         notes = check(run)
@@ -59,7 +59,7 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
         return report
 
 
-def _end_run(run: Run) -> None:
+def end_run(run: Run) -> None:
     """Stop a run that this process has; recover one whose process is gone; leave one alone that another process has."""
     if run.registered.status is not S.Running:
         return

@@ -33,6 +33,7 @@ from deriva_ml.execution.record import ExecutionRecord, lookup_record, records
 from deriva_ml.execution.report import PendingSummary, UploadCallback, UploadReport
 from deriva_ml.execution.roles import assets_of
 from deriva_ml.execution.run import Run
+from deriva_ml.execution.sealed_bag import seal_bag
 from deriva_ml.execution.states import Event, ExecutionStatus, event_towards, status_named
 
 S = ExecutionStatus
@@ -330,6 +331,27 @@ class Execution:
             asset_name, file_name, asset_types, values, description, copy=copy_file, rename=rename_file
         )
 
+    def asset_file_paths(
+        self,
+        asset_name: str,
+        file_names: Iterable[str | os.PathLike[str]],
+        asset_types: Iterable[str] | str | None = None,
+        copy_file: bool = False,
+        metadata: Any = None,
+        description: str | None = None,
+    ) -> list[AssetFilePath]:
+        """Register many existing files, all or none, as :meth:`asset_file_path` does one. Durable when it returns.
+
+        Raises:
+            DerivaMLValidationError: a file is not there, or cannot be registered; none was.
+
+        Example::
+
+            exe.asset_file_paths("Image", sorted(Path("scans").glob("*.png")))
+        """
+        values = as_mapping(metadata) if metadata is not None else None
+        return self._outputs.register_many(asset_name, file_names, asset_types, values, description, copy=copy_file)
+
     def discard_asset(self, path: str | os.PathLike[str]) -> None:
         """Take back the registration of a file that is not committed yet; the user's own file stays where it is.
 
@@ -413,6 +435,19 @@ class Execution:
         )
 
     upload_execution_outputs = commit_output_assets
+
+    def seal(self, path: str | Path | None = None) -> Path:
+        """Write everything staged into one archive, for a machine that reaches the catalog; return its path.
+
+        ``deriva-ml upload --bag FILE`` loads it there, exactly once. Default place: the workspace's ``sealed-bags``.
+
+        Raises:
+            InvalidTransitionError: the execution never ran, or was aborted.
+            DerivaMLUploadError: a file is missing, or a value is not complete.
+            DerivaMLBusyError: another process commits this execution, or still runs it.
+            DerivaMLValidationError: this is a dry run, or ``path`` exists.
+        """
+        return seal_bag(self._run, None if path is None else Path(path))
 
     def list_assets(self, asset_role: str | None = None) -> list[Asset]:
         """Return the assets that the catalog links to this execution, of one role ("Input", "Output") or of both."""

@@ -12,6 +12,7 @@ from deriva_ml.execution.batch import commit_pending
 from deriva_ml.execution.configuration import ExecutionConfiguration, configuration_from
 from deriva_ml.execution.create import Place, create
 from deriva_ml.execution.execution import Execution
+from deriva_ml.execution.load_bag import load_bag
 from deriva_ml.execution.recover import reopen
 from deriva_ml.execution.report import UploadCallback, UploadReport
 from deriva_ml.execution.store import ExecutionStore
@@ -72,3 +73,9 @@ class Executions:
     ) -> UploadReport:
         """Commit what executions left staged: those named, or all; see :func:`deriva_ml.execution.batch.commit_pending`."""
         return commit_pending(self._session, self.store, rids, clean=clean, progress=progress)
+
+    def load_bag(
+        self, archive: str | Path, clean: bool = False, progress: UploadCallback | None = None
+    ) -> UploadReport:
+        """Load a sealed bag of another machine; see :func:`deriva_ml.execution.load_bag.load_bag`."""
+        return load_bag(self._session, self.store, Path(archive), clean=clean, progress=progress)

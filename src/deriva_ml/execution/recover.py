@@ -21,6 +21,7 @@ from deriva_ml.errors import (
 from deriva_ml.execution import liveness
 from deriva_ml.execution.configuration import plain
 from deriva_ml.execution.manifest import rebuild
+from deriva_ml.execution.reconcile import Verdict, verdict
 from deriva_ml.execution.run import Run, lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import MANIFEST
@@ -33,16 +34,6 @@ log = logging.getLogger(__name__)
 S = ExecutionStatus
 
 _INTERRUPTED = "creation was interrupted"
-ADOPT = {
-    (S.Created, S.Aborted),
-    (S.Running, S.Aborted),
-    (S.Running, S.Failed),
-    (S.Stopped, S.Aborted),
-    (S.Failed, S.Aborted),
-    (S.Failed, S.Uploaded),
-    (S.Pending_Upload, S.Uploaded),
-}
-"""(store, catalog): somebody drove the execution on in the catalog, and the store follows."""
 
 
 def recover_workspace(session: Catalog, workspace: Path) -> list[str]:
@@ -107,18 +98,20 @@ def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:
 def _reconcile(run: Run) -> None:
     """Make store and catalog agree, whichever of the two knows more."""
     here, there = run.registered.status, run.catalog_status()
-    if here == there:
-        return
-    if (here, there) in ADOPT:
-        run.store.adopt(run.rid, there, f"the catalog says {there}")
-        return
-    passed = {row[1] for row in run.store.history(run.rid)} | {S.Created.value}
-    if there.value not in passed:
-        raise DerivaMLStateInconsistency(
-            f"Execution {run.rid} is {here} in this workspace and {there} in the catalog, and no step leads from one to the other. "
-            f"`ml.lookup_execution({run.rid!r})` shows the catalog's side."
-        )
-    run.tell(None, here)
+    passed = {S(row[1]) for row in run.store.history(run.rid)} | {S.Created}
+    match verdict(here, there, passed):
+        case Verdict.AGREE:
+            return
+        case Verdict.TELL:
+            run.tell(None, here)
+        case Verdict.FOLLOW:
+            run.store.adopt(run.rid, there, f"the catalog says {there}")
+        case Verdict.CONTRADICT:
+            raise DerivaMLStateInconsistency(
+                f"Execution {run.rid} is {here} in this workspace and {there} in the catalog, and no step leads from one to the "
+                f"other. `ml.lookup_execution({run.rid!r})` shows the catalog's side; `deriva-ml mark {run.rid} STATE --reason …` "
+                "settles it."
+            )
 
 
 def _rebuilt(session: Catalog, store: ExecutionStore, rid: str) -> Registered:

@@ -159,23 +159,41 @@ class Staged:
             "state, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?) ON CONFLICT DO NOTHING"
         )
         with self._database.transaction() as connection:
+            newest = connection.execute("SELECT max(id) FROM features").get or 0
             before = connection.total_changes()
             connection.executemany(sql, (self._feature_values(each, moment) for each in features))
             if connection.total_changes() - before != len(features):
-                raise DerivaMLValidationError(_taken(features[0].feature_name, self._held(connection, features, moment)))
+                raise DerivaMLValidationError(
+                    _taken(features[0].feature_name, self._held(connection, features, newest))
+                )
         return len(features)
 
     def _feature_values(self, each: StagedFeature, moment: str) -> tuple[str, ...]:
         names = (each.schema, each.table, each.feature_name, each.target_table, each.identity)
         return (self.rid, *names, _text(each.record), _text(each.assets) if each.assets else "{}", moment)
 
-    def _held(self, connection: apsw.Connection, features: Sequence[StagedFeature], moment: str) -> list[str]:
-        """Return which of these targets had a value before this transaction, whose rows are all of one later id."""
-        sql = "SELECT identity, record FROM features WHERE execution = ? AND schema = ? AND feature_table = ? AND id <= ?"
+    def _held(self, connection: apsw.Connection, features: Sequence[StagedFeature], newest: int) -> list[str]:
+        """Return which of these targets had a value already, in the rows up to the id ``newest``."""
+        sql = (
+            "SELECT identity, record FROM features WHERE execution = ? AND schema = ? AND feature_table = ? AND id <= ?"
+        )
         first = features[0]
-        newest = connection.last_insert_rowid() if moment else 0
         held = {row[0] for row in connection.execute(sql, (self.rid, first.schema, first.table, newest))}
         return [each.identity for each in features if each.identity in held]
+
+    def take_features(self, features: Sequence[StagedFeature]) -> None:
+        """Stage feature values that came from elsewhere; those that are there already stay as they are."""
+        moment = iso(now())
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "INSERT INTO features (execution, schema, feature_table, feature_name, target_table, identity, record, assets, "
+                "state, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?) ON CONFLICT DO NOTHING",
+                [
+                    (self.rid, each.schema, each.table, each.feature_name, each.target_table, each.identity,
+                     json.dumps(dict(each.record)), json.dumps(dict(each.assets)), moment)
+                    for each in features
+                ],
+            )  # fmt: skip
 
     def features(self, table: tuple[str, str], up_to: int) -> Iterator[StagedFeature]:
         """Yield the feature values of one table, up to an id, that are not yet in the catalog, in the order of staging."""
@@ -243,6 +261,13 @@ class Staged:
                 (self.rid, name, json.dumps(value, sort_keys=True, default=str), entry, iso(now()))
                 for name, value in values.items()
             ],
+        )
+
+    def take_parameters(self, connection: apsw.Connection, values: Mapping[str, Any]) -> None:
+        """Write parameters that came from elsewhere with the file that holds them; those that are there already stay."""
+        connection.executemany(
+            "INSERT INTO parameters (execution, name, value, entry, at) VALUES (?, ?, ?, 'sealed', ?) ON CONFLICT DO NOTHING",
+            [(self.rid, name, json.dumps(value, sort_keys=True), iso(now())) for name, value in values.items()],
         )
 
     def parameters(self, *, pending: bool = False) -> dict[str, Any]:

@@ -241,6 +241,21 @@ class ExecutionStore:
         sql = "SELECT step, detail FROM journal WHERE execution = ? ORDER BY id"
         return [(step, json.loads(detail)) for step, detail in self.database.connection().execute(sql, (rid,))]
 
+    def take_history(
+        self,
+        connection: apsw.Connection,
+        rid: str,
+        history: Iterable[Sequence[Any]],
+        inputs: Iterable[Mapping[str, Any]],
+    ) -> None:
+        """Write what happened to ``rid`` on another machine, oldest first, and which inputs it took there."""
+        connection.executemany(
+            "INSERT INTO events (execution, event, was, became, detail, at) VALUES (?, ?, ?, ?, ?, ?)",
+            [(rid, *event) for event in history],
+        )
+        for each in inputs:
+            _journal(connection, rid, "input", each)
+
     def forget(self, rid: str) -> None:
         """Remove the record of an execution with everything staged for it."""
         with self.database.transaction() as connection:

@@ -1,0 +1,187 @@
+"""Loading a sealed bag from another machine: checked, claimed in the catalog, taken into this workspace, committed.
+
+Loading it again, here or elsewhere, at the same time or after a crash, ends in the same catalog.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from deriva_ml.bag.archive import unpack
+from deriva_ml.bag.read import Bag
+from deriva_ml.bag.verify import verify
+from deriva_ml.catalog.leases import LEASES
+from deriva_ml.catalog.rows import select
+from deriva_ml.catalog.session import Catalog
+from deriva_ml.errors import DerivaMLIntegrityError, DerivaMLStateInconsistency
+from deriva_ml.execution import liveness
+from deriva_ml.execution.claim import claim
+from deriva_ml.execution.commit import commit
+from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.recover import reopen
+from deriva_ml.execution.report import UploadCallback, UploadReport
+from deriva_ml.execution.run import lock_file
+from deriva_ml.execution.sealed_bag import ENTRIES, FEATURES, FORMAT, RECORD
+from deriva_ml.execution.staged import Staged, StagedFeature
+from deriva_ml.execution.states import ExecutionStatus
+from deriva_ml.execution.store import ExecutionStore, Registered
+from deriva_ml.files import fsync_folder, link_or_copy, make_folder
+from deriva_ml.names import TableName
+from deriva_ml.rid import check_rid
+
+AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SealedBag:
+    """A sealed bag that was unpacked and found whole."""
+
+    bag: Bag
+    uuid: str
+    record: Mapping[str, Any]
+    execution: Registered
+    entries: tuple[Entry, ...]
+    files: Mapping[str, Path]
+    """Where the bytes of each entry are, by key."""
+
+
+def load_bag(
+    session: Catalog, store: ExecutionStore, archive: Path, *, clean: bool, progress: UploadCallback | None = None
+) -> UploadReport:
+    """Bring what ``archive`` holds into the catalog, exactly once.
+
+    Raises:
+        DerivaMLIntegrityError: the archive is damaged, does harm, or is no sealed bag; nothing was sent.
+        DerivaMLStateInconsistency: it was made for another catalog.
+        DerivaMLUploadError: the catalog did not take something; loading it again goes on where this stopped.
+    """
+    with _opened(store, archive) as sealed:
+        rid = sealed.execution.rid
+        _check_catalog(session, sealed)
+        with liveness.holding(lock_file(store.workspace, rid, "bag"), f"A bag of execution {rid} is being loaded"):
+            rids, receipt = claim(session, sealed.uuid, rid, sealed.entries, store.folder(rid))
+            _take_in(store, sealed, rids, receipt)
+    return commit(reopen(session, store, rid), clean=clean, progress=progress)
+
+
+@contextmanager
+def _opened(store: ExecutionStore, archive: Path) -> Iterator[SealedBag]:
+    """Unpack and check a bag beside the executions; what was unpacked goes away afterwards."""
+    place = store.workspace / "incoming" / uuid.uuid4().hex
+    make_folder(place)
+    try:
+        folder = unpack(archive, place)
+        verify(folder)
+        yield _read(Bag(folder), archive)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _read(bag: Bag, archive: Path) -> SealedBag:
+    try:
+        record = json.loads(bag.file(RECORD).read_bytes())
+        if record["format"] > FORMAT:
+            raise DerivaMLIntegrityError(f"{archive} was sealed by a newer deriva-ml: upgrade this one.")
+        named = {each.name: record["execution"][each.name] for each in fields(Registered)}
+        named["status"] = ExecutionStatus(named["status"])
+        named["catalog_status"] = ExecutionStatus(named["catalog_status"]) if named["catalog_status"] else None
+        check_rid(named["rid"])
+        lines = list(_lines(bag, ENTRIES))
+        entries = tuple(_entry(line) for line in lines)
+        files = {entry.key: bag.file(line["file"]) for entry, line in zip(entries, lines, strict=True)}
+        return SealedBag(bag, str(uuid.UUID(record["bag"])), record, Registered(**named), entries, files)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DerivaMLIntegrityError(f"{archive} is a bag, but not a sealed execution: {error!r}.") from error
+
+
+def _lines(bag: Bag, name: str) -> Iterator[dict[str, Any]]:
+    with bag.file(name).open(encoding="utf-8") as file:
+        for line in file:
+            yield json.loads(line)
+
+
+def _entry(line: Mapping[str, Any]) -> Entry:
+    named = {each.name: line[each.name] for each in fields(Entry)}
+    named |= {
+        "mode": Mode(line["mode"]),
+        "state": EntryState.SEALED,
+        "asset_types": tuple(line["asset_types"]),
+        "id": 0,
+    }
+    return Entry(**named)
+
+
+def _check_catalog(session: Catalog, sealed: SealedBag) -> None:
+    """Refuse a bag whose execution is not one of this catalog: RIDs of two catalogs look alike."""
+    rid, told = sealed.execution.rid, sealed.record["catalog"]
+    leased = select(session, LEASES, {"ID": sealed.execution.uuid}, columns=["RID"])
+    rows = select(session, TableName(session.ml_schema, "Execution"), {"RID": rid}, columns=["RID", "Workflow"])
+    same = [row["RID"] for row in leased] in ([rid], []) and [row["Workflow"] for row in rows] == [
+        sealed.execution.workflow_rid
+    ]
+    if not same:
+        raise DerivaMLStateInconsistency(
+            f"Execution {rid} of the sealed bag belongs to catalog {told['id']} of {told['host']}; catalog {session.catalog_id} of "
+            f"{session.host} has no such execution. Choose its catalog with --host and --catalog."
+        )
+
+
+def _take_in(store: ExecutionStore, sealed: SealedBag, rids: Mapping[str, str], receipt: Entry) -> None:
+    """Write into the store what it does not have yet: files first, then record, entries and values in one transaction."""
+    rid = sealed.execution.rid
+    staged = Staged(store, rid)
+    known = {entry.key for entry in staged.entries()}
+    fresh = [
+        _placed(store.folder(rid), sealed, entry, rids[entry.key]) for entry in sealed.entries if entry.key not in known
+    ]
+    fsync_folder(store.folder(rid) / "sealed")
+    new = [entry for entry in (*fresh, receipt) if entry.key not in known]
+
+    def write(connection: apsw.Connection) -> None:
+        for entry in new:
+            staged.write(connection, entry)
+        staged.take_parameters(connection, sealed.record["parameters"])
+
+    def register(connection: apsw.Connection) -> None:
+        store.take_history(connection, rid, sealed.record["history"], sealed.record["inputs"])
+        write(connection)
+
+    if store.get(rid) is None:
+        store.register(sealed.execution, register)
+    else:
+        with staged.writing() as connection:
+            write(connection)
+    _take_features(staged, sealed)
+    store.note(rid, "loaded bag", bag=sealed.uuid)
+
+
+def _placed(folder: Path, sealed: SealedBag, entry: Entry, rid: str) -> Entry:
+    """Give the bytes of an entry their place in the execution's folder."""
+    source = sealed.files[entry.key]
+    name = f"sealed/{sealed.uuid[:8]}-{source.parent.name}"
+    target = folder / name
+    target.unlink(missing_ok=True)  # of a loader that died
+    link_or_copy(source, target)
+    return replace(entry, staged=name, sealed=name, rid=rid)
+
+
+def _take_features(staged: Staged, sealed: SealedBag) -> None:
+    """Stage the feature values of the bag that are not there yet, some hundreds at a time."""
+    numbers = {entry.key: entry.id for entry in staged.entries()}
+    batch: list[StagedFeature] = []
+    for line in _lines(sealed.bag, FEATURES):
+        assets = {column: numbers[key] for column, key in line["assets"].items()}
+        batch.append(StagedFeature(**{**line, "assets": assets, "id": 0}))
+        if len(batch) == AT_ONCE:
+            staged.take_features(batch)
+            batch = []
+    staged.take_features(batch)
