@@ -161,6 +161,12 @@ class LocalDatabase:
         with transaction(self.connection()) as connection:
             yield connection
 
+    def write_one(self, sql: str, values: Sequence[object]) -> None:
+        """Run one statement that writes, as a transaction of its own: durable when it returns."""
+        connection = self.connection()
+        with _said_clearly(connection):
+            connection.execute(sql, values)
+
     def close(self) -> None:
         """Close this thread's connection; the next use opens it again."""
         held: tuple[int, apsw.Connection] | None = getattr(self._held, "value", None)

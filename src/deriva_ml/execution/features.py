@@ -37,8 +37,9 @@ def staged_features(session: Catalog, rid: str, records: Iterable[Any], find_ent
         if session.model().table(feature.feature_table.name) is None:
             raise DerivaMLTableNotFound(str(feature.feature_table.name))
     problems: list[str] = []
-    terms: dict[tuple[str, str], str | None] = {}
-    staged = [_staged(session, rid, feature, record, find_entry, terms, problems) for record in listing]
+    terms: dict[tuple[str, Any], str | None] = {}
+    keys = (feature.target_column, *feature.qualifier_columns)
+    staged = [_staged(session, rid, feature, keys, record, find_entry, terms, problems) for record in listing]
     problems += _repeated(staged)
     if problems:
         raise DerivaMLValidationError(
@@ -66,9 +67,10 @@ def _staged(
     session: Catalog,
     rid: str,
     feature: Feature,
+    keys: tuple[str, ...],
     record: FeatureRecord,
     find_entry: FindEntry,
-    terms: dict[tuple[str, str], str | None],
+    terms: dict[tuple[str, Any], str | None],
     problems: list[str],
 ) -> StagedFeature:
     target = str(getattr(record, feature.target_column))
@@ -76,18 +78,20 @@ def _staged(
     assets: dict[str, int] = {}
     if record.Execution not in (None, rid):
         problems.append(f"{target}: the record names execution {record.Execution}, but is added to {rid}")
-    for column in (feature.target_column, *feature.qualifier_columns, *feature.value_columns):
+    for column in (*keys, *feature.value_columns):
         values[column] = getattr(record, column)
     for column, table in feature.term_columns.items():
-        values[column] = _term(session, table, getattr(record, column), terms, problems, f"{target}.{column}")
+        given = getattr(record, column)
+        key = (column, given)
+        values[column] = terms[key] if key in terms else _term(session, table, key, terms, problems, target)
     for column in feature.asset_columns:
         given = getattr(record, column)
         if given is not None:
             _asset(column, given, find_entry, values, assets, problems, f"{target}.{column}")
-    for column in (feature.target_column, *feature.qualifier_columns):
+    for column in keys:
         if not is_rid(values[column]):
             problems.append(f"{target}: {column} is {values[column]!r}, which is not a RID")
-    identity = json.dumps([values[column] for column in (feature.target_column, *feature.qualifier_columns)])
+    identity = json.dumps([values[column] for column in keys])
     name = feature.feature_table.name
     return StagedFeature(
         name.schema, name.name, feature.feature_name, feature.target_table.name.name, identity, values, assets
@@ -95,18 +99,20 @@ def _staged(
 
 
 def _term(
-    session: Catalog, table: Any, given: Any, terms: dict[tuple[str, str], str | None], problems: list[str], where: str
+    session: Catalog,
+    table: Any,
+    key: tuple[str, Any],
+    terms: dict[tuple[str, Any], str | None],
+    problems: list[str],
+    target: str,
 ) -> str | None:
-    """Return the proper name of a term; each one is looked up once."""
-    if given is None:
-        return None
-    key = (str(table), str(given))
-    if key not in terms:
-        try:
-            terms[key] = find_term(session, table, str(given)).name
-        except DerivaMLInvalidTerm as error:
-            terms[key] = None
-            problems.append(f"{where}: {error}")
+    """Look up the proper name of a term of a column, and remember it."""
+    column, given = key
+    terms[key] = None
+    try:
+        terms[key] = find_term(session, table, str(given)).name if given is not None else None
+    except DerivaMLInvalidTerm as error:
+        problems.append(f"{target}.{column}: {error}")
     return terms[key]
 
 

@@ -9,6 +9,7 @@ import mimetypes
 from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 
 from deriva_ml.catalog import objects
 from deriva_ml.catalog.rows import Row, count, insert, select
@@ -23,6 +24,8 @@ from deriva_ml.names import TableName
 
 Progress = Callable[[UploadProgress], None]
 AT_ONCE = 4
+ROWS = 10_000
+"""How many feature values are in memory at a time."""
 
 
 def load_objects(run: Run, entries: Iterable[Entry], progress: Progress | None) -> None:
@@ -143,7 +146,9 @@ def load_features(run: Run, up_to: int) -> dict[TableName, int]:
     counts: dict[TableName, int] = {}
     for (schema, name), staged in run.staged.feature_tables(up_to).items():
         table = TableName(schema, name)
-        insert(run.session, table, feature_rows(run, table, up_to), skip_conflicts=True)
+        rows = feature_rows(run, table, up_to)
+        while part := list(islice(rows, ROWS)):
+            insert(run.session, table, part, skip_conflicts=True)
         counts[table] = staged
     return counts
 

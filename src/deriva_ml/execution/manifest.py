@@ -15,6 +15,7 @@ from typing import Any
 from deriva_ml.errors import DerivaMLIntegrityError
 
 FORMAT = 1
+_text = json.JSONEncoder(ensure_ascii=False, default=str).encode
 ALWAYS_UP_TO = 100
 
 
@@ -97,13 +98,10 @@ def due(count: int, written_at: int) -> bool:
 
 
 def document(execution_rid: str, entries: Iterable[Entry]) -> bytes:
-    """Return the text of ``asset-manifest.json``."""
-    content = {
-        "format": FORMAT,
-        "execution_rid": execution_rid,
-        "assets": {entry.key: _described(entry) for entry in entries},
-    }
-    return json.dumps(content, indent=1, ensure_ascii=False, default=str).encode()
+    """Return the text of ``asset-manifest.json``: one line for each entry."""
+    lines = ",\n".join(f"  {_text(entry.key)}: {_text(_described(entry))}" for entry in entries)
+    head = f'{{\n "format": {FORMAT},\n "execution_rid": {_text(execution_rid)},\n "assets": {{'
+    return f"{head}\n{lines}\n }}\n}}\n".encode()
 
 
 def _described(entry: Entry) -> dict[str, Any]:

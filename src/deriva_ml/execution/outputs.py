@@ -59,6 +59,23 @@ class Outputs:
             entry = staging.new(table, name, wish)
         return self.path_of(entry)
 
+    def register_many(
+        self,
+        asset_name: str,
+        file_names: Iterable[str | os.PathLike[str]],
+        asset_types: Iterable[str] | str | None,
+        metadata: Mapping[str, Any] | None,
+        description: str | None,
+        *,
+        copy: bool,
+    ) -> list[AssetFilePath]:
+        """Register files that are there, in one transaction."""
+        table = self._run.session.model().find_asset_table(asset_name)
+        check_metadata(table, metadata or {})
+        wish = Wish(self._types(asset_types, table, True), metadata, description)
+        sources = [(path, path.name) for path in map(Path, file_names)]
+        return [self.path_of(entry) for entry in self._run.staging.existing_many(table, sources, wish, copy=copy)]
+
     def discard(self, path: str | os.PathLike[str]) -> None:
         """Give up a registered asset that is not in the catalog yet; the user's own file stays."""
         entry = self._run.staging.find(path)

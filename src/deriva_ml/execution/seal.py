@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,10 +19,11 @@ from deriva_ml.errors import DerivaMLUploadError
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.report import UploadProgress, listed
 from deriva_ml.execution.run import Run
-from deriva_ml.execution.staging import has_changed, reused_path, stamp
+from deriva_ml.execution.staging import has_changed, link, reused_path, stamp
 from deriva_ml.files import copy_hashed, fsync_folder, make_folder, write_whole
 from deriva_ml.names import TableName
 
+AT_ONCE = 4
 TOGETHER = 200
 """How many sealed files are marked in one transaction."""
 
@@ -67,6 +69,9 @@ def _problems(run: Run, entry: Entry) -> Iterable[str]:
             yield f"{entry.label}: its sealed copy {run.folder / (entry.sealed or '')} is missing"
         return
     path = run.folder / entry.staged
+    if entry.mode is Mode.LINK and not path.is_symlink():  # links are not synced: the power may have failed
+        make_folder(path.parent)
+        link(Path(entry.source or path), path)
     if not path.exists():
         yield _missing(entry, path)
     elif not path.is_file():
@@ -115,13 +120,24 @@ def seal(run: Run, progress: Progress | None) -> None:
     pending = run.staged.entries(EntryState.PENDING)
     if pending:
         make_folder(run.folder / "sealed")
-    for start in range(0, len(pending), TOGETHER):
-        sealed = [_seal_one(run, entry, progress) for entry in pending[start : start + TOGETHER]]
-        fsync_folder(run.folder / "sealed")
-        run.staged.save(sealed)
+    with ThreadPoolExecutor(AT_ONCE) as threads:  # one waits for the disk while the next one reads
+        for start in range(0, len(pending), TOGETHER):
+            together = pending[start : start + TOGETHER]
+            sealed = list(threads.map(lambda entry: _seal_one(run, entry), together))
+            fsync_folder(run.folder / "sealed")
+            run.staged.save(sealed)
+            _tell(run, sealed, progress)
 
 
-def _seal_one(run: Run, entry: Entry, progress: Progress | None) -> Entry:
+def _tell(run: Run, sealed: Sequence[Entry], progress: Progress | None) -> None:
+    if progress is None:
+        return
+    for entry in sealed:
+        size, path = entry.length or 0, run.folder / entry.staged
+        progress(UploadProgress(str(path), entry.file_name, size, size, "Staging", f"sealed {entry.label}"))
+
+
+def _seal_one(run: Run, entry: Entry) -> Entry:
     path = run.folder / entry.staged
     target = run.folder / "sealed" / str(entry.id)
     try:
@@ -133,10 +149,6 @@ def _seal_one(run: Run, entry: Entry, progress: Progress | None) -> Entry:
     if before != after:
         raise DerivaMLUploadError(
             f"{entry.label}: {path} was written to while it was read; commit again when it is whole."
-        )
-    if progress is not None:
-        progress(
-            UploadProgress(str(path), entry.file_name, digest.length, digest.length, "Staging", f"sealed {entry.label}")
         )
     return replace(
         entry,

@@ -10,10 +10,12 @@ import secrets
 import shutil
 import stat
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import apsw
 
 from deriva_ml.catalog.model import TableModel
 from deriva_ml.clock import from_iso
@@ -45,6 +47,16 @@ class Wish:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A file of the user's that is about to be registered; ``copy`` is its copy, when one was asked for."""
+
+    path: Path
+    name: str
+    stamp: str
+    copy: Path | None
+
+
 class Staging:
     """The staging area of one execution, in its folder."""
 
@@ -71,7 +83,8 @@ class Staging:
             entry = self._open_entry(table, key, parts[-1], Mode.NEW, None)
             self._folder(self.folder / entry.staged)
             saved = self.staged.write(connection, wish.applied(entry))
-        return self._registered(saved)
+        self._registered()
+        return saved
 
     def existing(self, table: TableModel, source: Path, name: str, wish: Wish, *, copy: bool) -> Entry:
         """Register a file that is there: by a symbolic link, or a copy. The same file again renews its entry.
@@ -80,17 +93,30 @@ class Staging:
             DerivaMLValidationError: the name is none, the file is not a regular one, or it was registered under another
                 name and has changed since.
         """
-        safe_file_name(name)
-        _regular(source)
-        path = Path(os.path.abspath(source))  # noqa: PTH100 - links on the way stay as the user named them
-        prepared = self._copied(path, table) if copy else None
+        return self.existing_many(table, [(source, name)], wish, copy=copy)[0]
+
+    def existing_many(
+        self, table: TableModel, sources: Sequence[tuple[Path, str]], wish: Wish, *, copy: bool
+    ) -> list[Entry]:
+        """Register files that are there, each under its name, all or none; raises as :meth:`existing` does."""
+        placed = [self._ready(table, source, name, copy) for source, name in sources]
         with self._guard, self.staged.writing() as connection:
-            self._refuse_reused_path(path, table.name.name, name)
-            mode = Mode.COPY if copy else Mode.LINK
-            entry = self._open_entry(table, f"{table.name.name}/{name}", name, mode, str(path))
-            self._place(self.folder / entry.staged, path, prepared)
-            saved = self.staged.write(connection, wish.applied(replace(entry, mode=mode, source_stamp=stamp(path))))
-        return self._registered(saved)
+            saved = [self._take(connection, table, each, wish) for each in placed]
+        self._registered()
+        return saved
+
+    def _ready(self, table: TableModel, source: Path, name: str, copy: bool) -> _Ready:
+        safe_file_name(name)
+        now = _regular(source)
+        path = Path(os.path.abspath(source))  # noqa: PTH100 - links on the way stay as the user named them
+        return _Ready(path, name, now, self._copied(path, table) if copy else None)
+
+    def _take(self, connection: apsw.Connection, table: TableModel, ready: _Ready, wish: Wish) -> Entry:
+        self._refuse_reused_path(ready, table.name.name)
+        mode = Mode.LINK if ready.copy is None else Mode.COPY
+        entry = self._open_entry(table, f"{table.name.name}/{ready.name}", ready.name, mode, str(ready.path))
+        self._place(self.folder / entry.staged, ready)
+        return self.staged.write(connection, wish.applied(replace(entry, mode=mode, source_stamp=ready.stamp)))
 
     def change(self, key: str, wish: Wish) -> Entry:
         """Change what is said of a registered asset.
@@ -105,7 +131,8 @@ class Staging:
                     f"{key} is in the catalog already: change the asset itself, with `ml.lookup_asset(rid)`."
                 )
             saved = self.staged.write(connection, wish.applied(entry))
-        return self._registered(saved)
+        self._registered()
+        return saved
 
     def renewed(self, table: TableModel, name: str) -> Entry | None:
         """Return the entry that ``name`` already names as a new file or as a staged path, still open for writing."""
@@ -161,13 +188,13 @@ class Staging:
 
     # ---------------------------------------------------------------------------------------------------------- files
 
-    def _place(self, target: Path, source: Path, prepared: Path | None) -> None:
-        """Put a link to ``source``, or the prepared copy, in the place of ``target``, which may be an older link."""
+    def _place(self, target: Path, ready: _Ready) -> None:
+        """Put a link to the user's file, or its copy, in the place of ``target``, which may be an older link."""
         self._folder(target)
-        if prepared is None:
-            prepared = target.with_name(f".{secrets.token_hex(8)}.link")
-            prepared.symlink_to(source)
-        prepared.replace(target)
+        if ready.copy is None:
+            link(ready.path, target)  # not synced: the store's row is enough to make it again
+            return
+        ready.copy.replace(target)
         fsync_folder(target.parent)
 
     def _copied(self, source: Path, table: TableModel) -> Path:
@@ -187,18 +214,17 @@ class Staging:
         """Make folders anew when they are needed next: they were removed."""
         self._folders.clear()
 
-    def _refuse_reused_path(self, path: Path, table: str, name: str) -> None:
-        for earlier in self.staged.outdated(str(path), stamp(path)):
-            if (earlier.table, earlier.file_name) != (table, name):
-                raise DerivaMLValidationError(reused_path(path, earlier))
+    def _refuse_reused_path(self, ready: _Ready, table: str) -> None:
+        for earlier in self.staged.outdated(str(ready.path), ready.stamp):
+            if (earlier.table, earlier.file_name) != (table, ready.name):
+                raise DerivaMLValidationError(reused_path(ready.path, earlier))
 
     # ------------------------------------------------------------------------------------------------------- manifest
 
-    def _registered(self, entry: Entry) -> Entry:
+    def _registered(self) -> None:
         if manifest.due(self._count, self._written_at):
             self.write_manifest()
             self._written_at = self._count
-        return entry
 
     def write_manifest(self) -> None:
         """Write ``asset-manifest.json`` from the store, whole or not at all."""
@@ -222,8 +248,21 @@ class Staging:
 
 def stamp(path: Path) -> str:
     """Return what changes when a file is written again."""
-    found = path.stat()
+    return _stamp(path.stat())
+
+
+def _stamp(found: os.stat_result) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
+
+
+def link(source: Path, target: Path) -> None:
+    """Make ``target`` a symbolic link to ``source``, in the place of an older one."""
+    try:
+        target.symlink_to(source)
+    except FileExistsError:
+        beside = target.with_name(f".{secrets.token_hex(8)}.link")
+        beside.symlink_to(source)
+        beside.replace(target)
 
 
 def has_changed(entry: Entry, now: str) -> bool:
@@ -239,14 +278,16 @@ def reused_path(path: Path, earlier: Entry) -> str:
     )
 
 
-def _regular(source: Path) -> None:
+def _regular(source: Path) -> str:
+    """Return the stamp of a regular file; anything else cannot be registered."""
     try:
-        kind = source.stat().st_mode
+        found = source.stat()
     except OSError as error:
         raise DerivaMLValidationError(f"{source} cannot be registered: {error.strerror}.") from error
-    if not stat.S_ISREG(kind):
-        what = "a folder: register its files one by one" if stat.S_ISDIR(kind) else "not a regular file"
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder: register its files one by one" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         raise DerivaMLValidationError(f"{source} cannot be registered: it is {what}.")
+    return _stamp(found)
 
 
 def _inside(name: str) -> tuple[str, ...]:

@@ -1,0 +1,1 @@
+"""Campaigns that try to make deriva-ml lose something: kills, bad disks, lost power, a bad wire, many processes."""
