@@ -7,12 +7,13 @@ READY := $(VENV)/.ready
 DEMO := $(VENV)/.demo
 WORKERS ?= 2
 
-.PHONY: help setup demo test coverage lint types floors docs bench bench-smoke clean
+.PHONY: fuzz help setup demo test coverage lint types floors docs bench bench-smoke clean
 
 help:
 	@echo "make demo    three recorded runs on real images, traced to the raw data"
 	@echo "make test    all tests"
 	@echo "make bench   speed, each figure beside its floor      make docs   the documentation site"
+	@echo "make fuzz    random input for every reader of text from outside (Linux)"
 	@echo "make lint    ruff                                     make types  mypy --strict"
 
 setup: $(READY)
@@ -60,6 +61,9 @@ bench: setup
 
 bench-smoke: setup
 	@$(BIN)/python -m benchmarks --smoke
+
+fuzz: setup
+	@cd tests/fuzz && ../../$(BIN)/python fuzz_inputs.py -max_total_time=$(or $(SECONDS_OF_FUZZING),60) -max_len=300
 
 clean:
 	rm -rf $(VENV) build dist site demo *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*

@@ -7,7 +7,7 @@ keys and the digits of numbers, and writes ``, `` and ``: `` between parts.
 from __future__ import annotations
 
 import json
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cmp_to_key
 from json.encoder import encode_basestring
 from typing import Any, NoReturn, TypeAlias
@@ -21,7 +21,14 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON.")
 
 
-_DECODER = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
+def _exact(digits: str) -> Decimal:
+    try:
+        return Decimal(digits)
+    except InvalidOperation:  # its exponent is too long for any number
+        raise ValueError(f"The number {digits[:40]}… is too large.") from None
+
+
+_DECODER = json.JSONDecoder(parse_float=_exact, parse_constant=_no_constant)
 
 
 def parse_json(text: str) -> Json:

@@ -203,6 +203,9 @@ FLOAT8 = _float_codec(same)
 FLOAT4 = _float_codec(_single)
 
 
+_LONGEST_NUMERIC = 16_000
+
+
 def _numeric(text: str) -> str:
     try:
         number = Decimal(text.strip())
@@ -210,6 +213,8 @@ def _numeric(text: str) -> str:
         raise ValueError(f"'{text}' is not a number.") from None
     if not number.is_finite():
         return "NaN"
+    if abs(number.adjusted()) > _LONGEST_NUMERIC or len(text) > _LONGEST_NUMERIC:
+        raise ValueError(f"'{text[:40]}…' has more digits than a number may have.")
     return format(number, "f")
 
 
