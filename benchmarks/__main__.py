@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import Figure
 
-NAMES = ("startup", "service", "runs")
+NAMES = ("startup", "service", "runs", "launch")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
@@ -52,27 +53,48 @@ def command(
 
     OVERRIDES are Hydra's, for the configuration that `run_notebook` composes in the first cell.
     """
-    from deriva_ml.launch import notebook_runner
-    from deriva_ml.launch.command import catalog_overrides, list_menu, show_config
-
     if allow_dirty:
         os.environ["DERIVA_ML_ALLOW_DIRTY"] = "true"
-    if inspect:
-        click.echo(notebook_runner.parameters_of(notebook))
-    elif list_configs:
-        click.echo(list_menu(None))
-    elif info or cfg:
-        show_config(notebook.stem, overrides, ["--info", info] if info else ["--cfg", str(cfg)])
+    if list_configs or info or cfg:
+        from deriva_ml.launch.command import list_menu, show_config
+
+        if list_configs:
+            click.echo(list_menu(None))
+        else:
+            show_config(notebook.stem, overrides, ["--info", info] if info else ["--cfg", str(cfg)])
+    elif inspect:
+        from deriva_ml.launch.notebook_runner import parameters_of
+
+        click.echo(parameters_of(notebook))
     else:
-        chosen = (*overrides, *catalog_overrides(host, catalog))
-        parameters = notebook_runner.read_parameters(file, pairs)
-        request = notebook_runner.NotebookRequest(notebook, parameters, chosen, kernel, log_output)
-        outcome = notebook_runner.run(request)
-        if error := notebook_runner.failed(outcome):
-            raise error
-        click.echo(
-            f"Execution {outcome.execution_rid}: Uploaded" if outcome.execution_rid else "No execution was begun."
-        )
+        _run(notebook, overrides, host, catalog, file, pairs, kernel, log_output)
+
+
+def _run(
+    notebook: Path,
+    overrides: tuple[str, ...],
+    host: str | None,
+    catalog: str | None,
+    file: Path | None,
+    pairs: tuple[tuple[str, str], ...],
+    kernel: str | None,
+    log_output: bool,
+) -> None:
+    """Run the notebook; git and nbstripout look at its code while papermill is loaded."""
+    from deriva_ml.launch.catalog_overrides import catalog_overrides
+    from deriva_ml.launch.notebook_told import code_of
+
+    with ThreadPoolExecutor(1) as pool:
+        code = pool.submit(code_of, notebook)
+        from deriva_ml.launch import notebook_runner
+
+    chosen = (*overrides, *catalog_overrides(host, catalog))
+    parameters = notebook_runner.read_parameters(file, pairs)
+    request = notebook_runner.NotebookRequest(notebook, parameters, chosen, kernel, log_output)
+    outcome = notebook_runner.run(request, code.result())
+    if error := notebook_runner.failed(outcome):
+        raise error
+    click.echo(f"Execution {outcome.execution_rid}: Uploaded" if outcome.execution_rid else "No execution was begun.")
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from deriva_ml.errors import DerivaMLConfigurationError
 from deriva_ml.launch import hydra_main
+from deriva_ml.launch.catalog_overrides import catalog_overrides
 from deriva_ml.launch.configs import notebook_config
 from deriva_ml.launch.multiruns import MultirunSpec, get_multirun_config, list_multirun_configs
 from deriva_ml.launch.nearest import nearest_names
@@ -60,8 +61,8 @@ def launch(request: RunRequest) -> bool:
         hydra_main.main(task, request.config_name, arguments)
         return True
     if not (request.multirun or named or read.multirun or "hydra.mode=MULTIRUN" in read.overrides):
-        more = hydra_main.places(arguments, None, request.config_name)
-        hydra_main.main(task, request.config_name, [*arguments, *more])
+        hydra_main.place_output(request.config_name)
+        hydra_main.main(task, request.config_name, arguments)
         return True
     if not read.multirun:
         arguments = ("--multirun", *arguments)
@@ -108,12 +109,6 @@ def _expanded(request: RunRequest) -> tuple[tuple[str, ...], MultirunSpec | None
         raise DerivaMLConfigurationError(f"One sweep at a time: {', '.join(names)} are {len(names)}.")
     named = _named(names[0]) if names else None
     return (*(named.overrides if named else ()), *rest, *catalog), named
-
-
-def catalog_overrides(host: str | None, catalog: str | None) -> list[str]:
-    """Return the overrides that ``--host`` and ``--catalog`` mean."""
-    given = {"hostname": host, "catalog_id": catalog}
-    return [f"deriva_ml.{key}={hydra_main.quoted(value)}" for key, value in given.items() if value is not None]
 
 
 def show_config(config_name: str, overrides: Sequence[str], flags: Sequence[str]) -> None:

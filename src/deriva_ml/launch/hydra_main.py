@@ -12,6 +12,7 @@ from typing import Any
 
 from hydra import compose, initialize, version
 from hydra._internal.utils import _run_hydra, get_args_parser
+from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
@@ -141,24 +142,14 @@ def _run_folder(working_dir: Any) -> str:
 OmegaConf.register_new_resolver("deriva_ml_run_folder", _run_folder, use_cache=True, replace=True)
 
 
-def places(overrides: Sequence[str], sweep: Path | None, name: str) -> list[str]:
-    """Return overrides that put Hydra's output below the working folder, unless the user says where."""
-    wanted = {
-        "hydra.run.dir": "'${deriva_ml_run_folder:${oc.select:deriva_ml.working_dir,null}}'",
-        "hydra.output_subdir": OUTPUT,
-        "hydra.job.name": name,
-        **({"hydra.sweep.dir": quoted(str(sweep))} if sweep is not None else {}),
-    }
-    named = {text.partition("=")[0].lstrip("+") for text in overrides}
-    return [f"{key}={value}" for key, value in wanted.items() if key not in named]
+def place_output(name: str, sweep: Path | None = None) -> None:
+    """Put Hydra's output below the working folder, unless a configuration or an override says where.
 
-
-def quoted(text: str) -> str:
-    """Return a text as Hydra's overrides quote it.
-
-    Example:
-        >>> quoted("it's")
-        "'it\\\\'s'"
+    The places go into Hydra's own defaults and not among the overrides, which Hydra parses again for each job.
     """
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    hydra = ConfigStore.instance().repo["hydra"]["config.yaml"].node
+    hydra.output_subdir = OUTPUT
+    hydra.job.name = name
+    hydra.run.dir = "${deriva_ml_run_folder:${oc.select:deriva_ml.working_dir,null}}"
+    if sweep is not None:
+        hydra.sweep.dir = str(sweep).replace("${", "\\${")

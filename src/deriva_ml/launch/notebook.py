@@ -28,13 +28,13 @@ from deriva_ml.launch.composed import Composed, as_list, choices_of, plain
 from deriva_ml.launch.configs import BaseConfig, notebook_config
 from deriva_ml.launch.connection import DerivaMLConfig, connection_of
 from deriva_ml.launch.hydra_main import OUTPUT, composition
+from deriva_ml.launch.notebook_told import OVERRIDES_VARIABLE
 from deriva_ml.launch.registration import find_upwards, groups, load_configs, make_importable, register, roots_of
 from deriva_ml.launch.run import VALIDATE, read_dry_run, validate
 from deriva_ml.launch.task import Task, stored_targets
 from deriva_ml.ml import DerivaML
 from deriva_ml.workflow.source import caller
 
-OVERRIDES_VARIABLE = "DERIVA_ML_HYDRA_OVERRIDES"
 _OF_EVERY_NOTEBOOK = {field.name for field in fields(BaseConfig)}
 
 

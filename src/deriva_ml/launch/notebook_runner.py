@@ -17,16 +17,14 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillException, PapermillExecutionError
 
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLExecutionError
-from deriva_ml.execution.create import SAVE_RID_VARIABLE
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.launch.kernel import kernel_for, language_of
-from deriva_ml.launch.notebook import OVERRIDES_VARIABLE
 from deriva_ml.launch.notebook_markdown import without_colours, written
-from deriva_ml.launch.run import commit_and_fail
+from deriva_ml.launch.notebook_told import told
+from deriva_ml.launch.settlement import commit_and_fail
 from deriva_ml.ml import DerivaML
-from deriva_ml.workflow.capture import of_source
-from deriva_ml.workflow.source import Source
+from deriva_ml.workflow.capture import Code
 
 _KERNEL_TROUBLE = (DeadKernelError, CellTimeoutError, RuntimeError)
 
@@ -50,8 +48,8 @@ class Outcome:
     failure: str | None
 
 
-def run(request: NotebookRequest) -> Outcome:
-    """Run the notebook, and commit the executed notebook, its Markdown rendering and its log.
+def run(request: NotebookRequest, code: Code) -> Outcome:
+    """Run the notebook, whose code is ``code``, and commit the executed notebook, its Markdown rendering and its log.
 
     Raises:
         DerivaMLConfigurationError: no such notebook, or no kernel for it.
@@ -63,7 +61,7 @@ def run(request: NotebookRequest) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="deriva-ml-notebook-") as place:
         folder = Path(place)
         saved, executed = folder / "execution.json", folder / notebook.name
-        with _variables(_told(notebook, request, saved)):
+        with _variables(told(notebook, code, request.overrides, saved)):
             failure = _execute(request, notebook, executed)
         if not saved.exists():
             return Outcome(None, failure)
@@ -72,17 +70,6 @@ def run(request: NotebookRequest) -> Outcome:
         _stage(execution, executed, _log(executed, failure))
         _commit(execution, failure)
     return Outcome(execution.execution_rid, failure)
-
-
-def _told(notebook: Path, request: NotebookRequest, saved: Path) -> dict[str, str]:
-    """Return what the kernel learns through its environment: which code it is, and where to say which execution it made."""
-    code = of_source(Source(notebook, is_notebook=True))
-    told = {
-        "DERIVA_ML_NOTEBOOK_PATH": str(notebook),
-        OVERRIDES_VARIABLE: json.dumps(list(request.overrides)),
-        SAVE_RID_VARIABLE: str(saved),
-    }
-    return {**told, "DERIVA_ML_ALLOW_DIRTY": "true"} if code.dirty else told
 
 
 @contextmanager

@@ -8,15 +8,15 @@ import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLException
+from deriva_ml.errors import DerivaMLConfigurationError
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import resolve
 from deriva_ml.execution.nesting import nest
-from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.launch.composed import Composed, as_list, composed, plain
 from deriva_ml.launch.connection import connection_of
 from deriva_ml.launch.job import Job, current_job
+from deriva_ml.launch.settlement import keep_what_is_left
 from deriva_ml.ml import DerivaML
 
 VALIDATE = "validate"
@@ -84,28 +84,6 @@ def _recorded(
     finally:
         job.status = str(execution.status)
     return value
-
-
-def keep_what_is_left(execution: Execution, error: BaseException) -> None:
-    """Commit what a failed run staged, and say Failed again; what goes wrong with that does not hide the failure."""
-    failed = execution.status is ExecutionStatus.Failed and "upload failed" not in (execution.error or "")
-    if execution.dry_run or not failed or not execution.pending_summary().has_pending:
-        return
-    try:
-        commit_and_fail(execution, execution.error or str(error))
-    except (DerivaMLException, OSError) as second:
-        error.add_note(f"What execution {execution.execution_rid} left could not be committed: {second}")
-
-
-def commit_and_fail(execution: Execution, reason: str) -> None:
-    """Commit what is staged and end Failed, for ``reason``.
-
-    Raises:
-        DerivaMLUploadError: the commit did not finish.
-    """
-    execution.commit_output_assets(clean_folder=False)
-    execution.update_status(ExecutionStatus.Pending_Upload, reason)
-    execution.update_status(ExecutionStatus.Failed, error=reason)
 
 
 def chosen_model(script_config: Any, model_config: Any) -> Callable[..., Any]:

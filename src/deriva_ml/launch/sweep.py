@@ -28,9 +28,10 @@ from deriva_ml.files import write_whole
 from deriva_ml.launch.code import launched
 from deriva_ml.launch.composed import choices_of
 from deriva_ml.launch.connection import connection_of
-from deriva_ml.launch.hydra_main import composition, main, places
+from deriva_ml.launch.hydra_main import composition, main, place_output
 from deriva_ml.launch.job import RUNS, Job, read_job
-from deriva_ml.launch.run import commit_and_fail, read_dry_run
+from deriva_ml.launch.run import read_dry_run
+from deriva_ml.launch.settlement import commit_and_fail
 from deriva_ml.launch.table import aligned, chosen_metrics, markdown
 from deriva_ml.launch.task import COMMITTED, Task
 from deriva_ml.ml import DerivaML
@@ -130,8 +131,8 @@ def _parent(ml: DerivaML, plan: SweepPlan, config: DictConfig) -> Execution:
 
 
 def _jobs(plan: SweepPlan, task: Task, folder: Path) -> None:
-    more = places(plan.arguments, folder / "hydra", plan.config_name)
-    main(task, plan.config_name, [*plan.arguments, *more])
+    place_output(plan.config_name, folder / "hydra")
+    main(task, plan.config_name, plan.arguments)
 
 
 class _LauncherTrouble:

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from deriva_ml.workflow import git
@@ -71,8 +71,19 @@ def capture(allow_dirty: bool = False) -> Code:
 
 def _set_by_launcher(variables: Mapping[str, str]) -> Code:
     url = variables["DERIVA_ML_WORKFLOW_URL"]
-    is_notebook = "DERIVA_ML_NOTEBOOK_PATH" in variables or url.endswith(".ipynb")
-    return Code(url, variables.get("DERIVA_ML_WORKFLOW_CHECKSUM") or None, is_notebook=is_notebook)
+    checksum = variables.get("DERIVA_ML_WORKFLOW_CHECKSUM") or None
+    notebook = variables.get("DERIVA_ML_NOTEBOOK_PATH")
+    bare = Code(url, checksum, is_notebook=bool(notebook) or url.endswith(".ipynb"))
+    if not notebook:
+        return bare
+    try:
+        tree = git.tree_of(Path(notebook), _ignored())
+    except git.GitUnknown:  # the launcher knew the address, so a missing repository takes nothing away
+        return bare
+    version = project_version(tree.root, tree.commit, bool(tree.dirty))
+    return replace(
+        bare, version=version, commit=tree.commit, dirty=bool(tree.dirty), dirty_paths=tree.dirty, git_root=tree.root
+    )
 
 
 def of_source(source: Source, allow_dirty: bool = False) -> Code:

@@ -66,13 +66,13 @@ class Reader:
         line = line.replace(
             "pip install 'deriva-ml[", f"pip install --dry-run --no-deps --no-index --no-build-isolation '{ROOT}["
         )
-        here = line.startswith("git init") or line.startswith("pip")
+        here = line.startswith("git init")
         done = subprocess.run(
             ["bash", "-c", line], cwd=self.folder, env=self.environment, capture_output=True, text=True
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         self.said = done.stdout
-        if here and line.startswith("git init"):
+        if here:
             self.folder = self.folder / "my-project"
         if found := re.search(r"^Execution (\S+): Uploaded", done.stdout, re.MULTILINE):
             self.rid = found[1]

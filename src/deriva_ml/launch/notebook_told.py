@@ -1,0 +1,30 @@
+"""What the runner of a notebook tells its kernel, through the environment: which code it is, and what was overridden."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from deriva_ml.execution.create import SAVE_RID_VARIABLE
+from deriva_ml.workflow.capture import Code, of_source
+from deriva_ml.workflow.source import Source
+
+OVERRIDES_VARIABLE = "DERIVA_ML_HYDRA_OVERRIDES"
+
+
+def code_of(notebook: Path) -> Code:
+    """Return what is known of the notebook's code; warns of uncommitted changes."""
+    return of_source(Source(notebook.absolute(), is_notebook=True))
+
+
+def told(notebook: Path, code: Code, overrides: Sequence[str], saved: Path) -> dict[str, str]:
+    """Return the variables; ``saved`` is where the kernel says which execution it made."""
+    known = {"DERIVA_ML_WORKFLOW_URL": code.url, "DERIVA_ML_WORKFLOW_CHECKSUM": code.checksum}
+    return {
+        "DERIVA_ML_NOTEBOOK_PATH": str(notebook),
+        OVERRIDES_VARIABLE: json.dumps(list(overrides)),
+        SAVE_RID_VARIABLE: str(saved),
+        **{name: value for name, value in known.items() if value and code.url},
+        **({"DERIVA_ML_ALLOW_DIRTY": "true"} if code.dirty else {}),
+    }

@@ -1,0 +1,29 @@
+"""What a run that did not end well left: committed, and then the execution says again that it failed."""
+
+from __future__ import annotations
+
+from deriva_ml.errors import DerivaMLException
+from deriva_ml.execution.execution import Execution
+from deriva_ml.execution.states import ExecutionStatus
+
+
+def keep_what_is_left(execution: Execution, error: BaseException) -> None:
+    """Commit what a failed run staged, and say Failed again; what goes wrong with that does not hide the failure."""
+    failed = execution.status is ExecutionStatus.Failed and "upload failed" not in (execution.error or "")
+    if execution.dry_run or not failed or not execution.pending_summary().has_pending:
+        return
+    try:
+        commit_and_fail(execution, execution.error or str(error))
+    except (DerivaMLException, OSError) as second:
+        error.add_note(f"What execution {execution.execution_rid} left could not be committed: {second}")
+
+
+def commit_and_fail(execution: Execution, reason: str) -> None:
+    """Commit what is staged and end Failed, for ``reason``.
+
+    Raises:
+        DerivaMLUploadError: the commit did not finish.
+    """
+    execution.commit_output_assets(clean_folder=False)
+    execution.update_status(ExecutionStatus.Pending_Upload, reason)
+    execution.update_status(ExecutionStatus.Failed, error=reason)
