@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from deriva_ml import ColumnDefinition, DerivaML, TableDefinition
 from deriva_ml.catalog.embedded import EmbeddedPort
@@ -217,12 +218,37 @@ def test_a_server_that_is_not_there(home: Path) -> None:
 
 
 def test_a_server_that_does_not_know_us(home: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "deriva_ml.cli.serve", "--store", str(tmp_path / "store"), "--port", "0"]
+    DerivaML(working_dir=tmp_path / "store").session.port.close()
+    store = tmp_path / "store" / "catalog"
+    command = [sys.executable, "-m", "deriva_ml.cli.serve", "--store", str(store), "--port", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
     assert process.stdout is not None
     address = process.stdout.readline().split()[0]
-    with pytest.raises(DerivaMLAuthenticationError, match="does not know you"):
+    with pytest.raises(DerivaMLAuthenticationError, match=r"does not know you.*DERIVA_ML_TOKEN"):
         DerivaML(address, "1", credential={"bearer-token": "guess"})
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+def test_a_server_with_a_certificate_of_its_own(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Whatever certificates the environment names, localhost is believed; another name is refused at once, not for minutes."""
+    store = tmp_path / "store"
+    DerivaML(working_dir=store).session.port.close()
+    command = [sys.executable, "-m", "deriva_ml.cli.serve", "--store", str(store / "catalog"), "--port", "0", "--tls"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    assert process.stdout is not None
+    address = process.stdout.readline().split()[0]
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", requests.certs.where())
+    credential = {"bearer-token": (store / "catalog" / "token").read_text().strip()}
+    assert address.startswith("https://localhost:")
+    assert DerivaML(address, "1", credential=credential).catalog_id == "1"
+    assert not [each for each in recwarn if "Unverified" in str(each.message)]
+    began = time.monotonic()
+    with pytest.raises(DerivaMLOfflineError, match="certificate is not trusted here"):
+        DerivaML(address.replace("localhost", "127.0.0.1"), "1", credential=credential)
+    assert time.monotonic() - began < 10
     process.terminate()
     process.communicate(timeout=30)
 

@@ -32,7 +32,8 @@ def refusal(host: str, request: Request, response: Response) -> DerivaMLExceptio
     match response.status:
         case 401:
             return DerivaMLAuthenticationError(
-                f"{host} does not know you (401): log in, with `deriva-globus-auth-utils login --host {host}` or the token of the server, and try again."
+                f"{host} does not know you (401): log in with `deriva-globus-auth-utils login --host {host}`, or put the token that "
+                "the server gave you (`deriva-ml serve` prints the file it is in) into the variable DERIVA_ML_TOKEN."
             )
         case 403:
             return DerivaMLCatalogError(403, detail, asked, "Ask the owner of the catalog for the right to do this.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,17 +49,24 @@ class RemotePort:
     def send(self, request: Request) -> Response:
         """Send one request."""
         with self._said_clearly(), _body(request) as body:
-            answer = self._session().request(
-                request.method, self._url(request), headers=dict(request.headers), data=body, allow_redirects=False
+            session = self._session()
+            answer = session.request(
+                request.method,
+                self._url(request),
+                headers=dict(request.headers),
+                data=body,
+                allow_redirects=False,
+                verify=session.verify,
             )
         return Response(answer.status_code, _lower(answer.headers), answer.content)
 
     def fetch(self, request: Request, target: Path) -> Response:
         """Send a GET and write the body of a 200 into ``target``."""
         headers = {**request.headers, "accept-encoding": "identity"}
+        session = self._session()
         with (
             self._said_clearly(),
-            self._session().request("GET", self._url(request), headers=headers, stream=True) as answer,
+            session.request("GET", self._url(request), headers=headers, stream=True, verify=session.verify) as answer,
         ):
             if answer.status_code != 200:
                 return Response(answer.status_code, _lower(answer.headers), answer.content)
@@ -90,6 +98,7 @@ class RemotePort:
                 caching=False,
                 session_config={**DEFAULT_SESSION_CONFIG, **SESSION},
             )
+            _settle_certificates(binding._session)
             held = self._held.value = (os.getpid(), binding)
         return held[1]._session
 
@@ -104,10 +113,26 @@ class RemotePort:
             raise DerivaMLConfigurationError(
                 f"{self.host!r} is not a host: write data.example.org or localhost:8080."
             ) from error
+        except requests.exceptions.SSLError as error:
+            raise DerivaMLOfflineError(
+                f"There is no secure connection to {self.host}: either it speaks plain http, or its certificate is not trusted here "
+                "(REQUESTS_CA_BUNDLE=/path/to/its/certificate.pem trusts it). Nothing staged is lost."
+            ) from error
         except requests.RequestException as error:
             raise DerivaMLOfflineError(
-                f"{self.host} does not answer ({type(error).__name__}): is the name right, is the server running, is there a network? Nothing staged is lost."
+                f"{self.host} does not answer ({type(error).__name__}): is the name right, http or https too, is the server running, is there a network? Nothing staged is lost."
             ) from error
+
+
+def _settle_certificates(session: Any) -> None:
+    """Ask once where a certificate is refused (urllib3 would ask ten times, for minutes), and be silent about localhost.
+
+    The ``deriva`` client takes any certificate of localhost; urllib3 would say so again at every request.
+    """
+    for adapter in session.adapters.values():
+        adapter.max_retries = adapter.max_retries.new(other=0)
+    if session.verify is False:
+        warnings.filterwarnings("ignore", "Unverified HTTPS request is being made to host 'localhost'")
 
 
 def _parts(hostname: str) -> tuple[str, str]:
