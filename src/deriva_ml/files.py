@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 BLOCK = 1024 * 1024
 PARALLEL_ABOVE = 4 * BLOCK
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _NOT_LINKABLE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
 
 
@@ -77,11 +78,23 @@ def replacing(path: Path, *, name_durable: bool = True) -> Iterator[BinaryIO]:
             file.flush()
             sync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise with_advice(error, path) from error
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     if name_durable:
         fsync_folder(path.parent)
+
+
+def with_advice(error: OSError, path: Path) -> OSError:
+    """Return ``error``; where the disk has no room, one that names ``path`` and says what to do."""
+    if error.errno not in NO_ROOM:
+        return error
+    return OSError(
+        error.errno, f"{os.strerror(error.errno)}: make room there, then try again; nothing staged is lost", str(path)
+    )
 
 
 def write_whole(path: Path, content: bytes) -> None:

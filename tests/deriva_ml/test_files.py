@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,16 @@ def test_a_link_is_a_second_name(tmp_path: Path) -> None:
     assert (tmp_path / "a").samefile(tmp_path / "b")
     with pytest.raises(FileExistsError):
         link_or_copy(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_full_disk_is_named_with_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_whole(tmp_path / "a", b"old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("deriva_ml.files.sync", full)
+    with pytest.raises(OSError, match=r"No space left.*make room there, then try again; nothing staged is lost.*/a"):
+        write_whole(tmp_path / "a", b"new")
+    assert (tmp_path / "a").read_bytes() == b"old"
+    assert names(tmp_path) == ["a"]

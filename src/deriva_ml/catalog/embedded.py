@@ -85,7 +85,7 @@ class EmbeddedPort:
             self.service = attach(store_folder)
         except (PermissionError, ReadOnlyStore) as error:
             raise DerivaMLReadOnlyError(
-                f"The catalog in {store_folder} cannot be written: {error.strerror or error}. "
+                f"The catalog in {store_folder} cannot be written: {str(error.strerror or error).rstrip('.')}. "
                 "Choose another place with DERIVA_ML_HOME or DerivaML(working_dir=…)."
             ) from error
         except OSError as error:

@@ -19,6 +19,7 @@ from typing import Any
 from deriva_ml.clock import iso, now
 from deriva_ml.environment.host import this_process
 from deriva_ml.errors import DerivaMLBusyError, DerivaMLReadOnlyError
+from deriva_ml.files import with_advice
 
 _GUARD = threading.Lock()
 _HELD: dict[str, Lock] = {}
@@ -77,7 +78,11 @@ def take(path: Path, what: str) -> Lock:
             os.close(descriptor)
             raise DerivaMLBusyError(_sentence(what, about)) from None
         about = {"what": what, "since": iso(now()), **this_process()}
-        _write(descriptor, about)
+        try:
+            _write(descriptor, about)
+        except OSError as error:
+            os.close(descriptor)
+            raise with_advice(error, path) from error
         lock = Lock(path, descriptor, about)
         _HELD[str(path)] = lock
         return lock
