@@ -66,6 +66,10 @@ class Contents:
         """Return where the content of ``version`` lies."""
         return self.folder / version[0] / version
 
+    def files(self) -> list[Path]:
+        """Return all files that lie where contents do."""
+        return sorted(path for path in self.folder.glob("?/*") if path.parent.is_dir())
+
     @contextmanager
     def arriving(self, version: str, body: bytes | BinaryIO | Path, announced: Announced) -> Iterator[Arrived]:
         """Take in ``body``; the block writes the row that names it. Without that row no content remains.

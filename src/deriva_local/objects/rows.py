@@ -263,6 +263,11 @@ def set_version_acls(db: apsw.Connection, wanted: str, acls: Acls) -> None:
     db.execute("UPDATE version SET acls = ? WHERE version = ?", (json.dumps(acls), wanted))
 
 
+def all_versions(db: apsw.Connection) -> list[Version]:
+    """Return every version of every object, oldest first."""
+    return [made for row in db.execute(_VERSION + "ORDER BY number") if (made := _version(row)) is not None]
+
+
 def is_version(db: apsw.Connection, wanted: str) -> bool:
     """Say whether a row names this version."""
     return db.execute("SELECT 1 FROM version WHERE version = ?", (wanted,)).get is not None

@@ -61,6 +61,25 @@ class Objects:
         """Let go of the database."""
         self._database.close()
 
+    def all_versions(self) -> list[Version]:
+        """Return every version of every object, oldest first."""
+        with self._database.read() as db:
+            return rows.all_versions(db)
+
+    def has(self, version: Version) -> bool:
+        """Say whether a version is still there."""
+        with self._database.read() as db:
+            return rows.is_version(db, version.version)
+
+    def strays(self) -> list[Path]:
+        """Return the files among the contents that no version names."""
+        with self._database.read() as db:
+            return [path for path in self._contents.files() if not rows.is_version(db, path.name)]
+
+    def vacuum(self) -> None:
+        """Give the space of deleted rows back to the disk."""
+        self._database.vacuum()
+
     def sweep(self) -> None:
         """Clear away what killed processes left, and jobs that nobody has touched for a month."""
         with self._database.read() as db:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 NO_BODY = (204, 304)
 LONGEST_DOCUMENT = 1024 * 1024 * 1024
-"""How long rows and model documents may be; they are read into memory."""
+"""How long rows and model documents may be, if nobody says otherwise; they are read into memory."""
 LONGEST_FORM = 64 * 1024
 """How much is read of somebody who is not known yet."""
 
@@ -36,7 +36,8 @@ LONGEST_FORM = 64 * 1024
 class Service:
     """A Deriva in a folder: ERMrest and Hatrac over one store.
 
-    Threads may share it, and a forked child may go on using it.
+    ``body_limit`` is how many bytes of rows, or of a model document, one request may have; more is a 413. Threads may
+    share it, and a forked child may go on using it.
 
     Raises:
         OSError: the folder cannot be used: a network file system, no permission, no space.
@@ -49,8 +50,9 @@ class Service:
         (201, {'id': '1'})
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, body_limit: int = LONGEST_DOCUMENT) -> None:
         self.folder = folder
+        self.body_limit = body_limit
         self.store = Store(folder)
         self.objects = Objects(folder)
         self.owner = session.local_owner()
@@ -88,7 +90,7 @@ class Service:
     def _ermrest(self, request: Request) -> Response:
         if request.client is None and request.method not in READING and request.method != "OPTIONS":
             raise unauthorized("Nobody is logged in: log in, or send the token of the store as a bearer token.")
-        request = _whole(request, LONGEST_DOCUMENT)
+        request = _whole(request, self.body_limit)
         address = _parsed(request.target)
         if isinstance(address, ast.CatalogAddress) and isinstance(address.part, ast.DataResource):
             return data.handle(self.store, address, request)

@@ -19,7 +19,7 @@ from typing import Any
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server
 
-from deriva_local.service.app import Service
+from deriva_local.service.app import LONGEST_DOCUMENT, Service
 from deriva_local.service.certificate import certificate_for
 from deriva_local.service.static import Folder
 from deriva_local.service.wsgi import LOOPBACK, Door, Rules
@@ -85,11 +85,13 @@ def serve(
     *,
     open_access: bool = False,
     folders: Sequence[Folder] = (),
+    body_limit: int = LONGEST_DOCUMENT,
     ready: Callable[[str], None],
 ) -> None:
     """Serve the store in ``folder`` until SIGTERM or SIGINT; call ``ready`` with the address once that answers.
 
-    ``folders`` of static files are shown beside the services. Requests that run when the signal comes are finished.
+    ``folders`` of static files are shown beside the services. Rows and model documents may be ``body_limit`` bytes
+    long. Requests that run when the signal comes are finished.
     Call it from the main thread.
 
     Raises:
@@ -98,7 +100,7 @@ def serve(
         OSError: the store cannot be opened.
     """
     refuse_unsafe(folder, place, open_access)
-    service = Service(folder)
+    service = Service(folder, body_limit)
     try:
         _run(service, place, Rules(_hosts(place), open_access, place.behind_proxy), folders, ready)
     finally:

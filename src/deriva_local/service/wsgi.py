@@ -107,7 +107,10 @@ class Door:
         except Refusal as refusal:
             response = _told(refusal)
             content = () if wire.method == "HEAD" else (refusal.body().encode(),)
-        _waste(body, response.status)
+        if response.status == 413:
+            content = _then_wasted(content, body)  # who waits for the answer before sending more must hear it
+        else:
+            _waste(body, None)
         extra = _SANDBOXED if target.startswith("/hatrac") else _ALWAYS
         phrase = http.HTTPStatus(response.status).phrase
         start_response(f"{response.status} {phrase}", list({**response.headers, **extra}.items()))
@@ -190,12 +193,18 @@ def _body(environ: dict[str, Any], headers: dict[str, str]) -> Body:
     return Body(environ["wsgi.input"], int(length) if length.isascii() and length.isdigit() else 0)
 
 
-def _waste(body: Body, status: int) -> None:
+def _waste(body: Body, limit: int | None) -> None:
     """Read the rest of the body, so that the connection can carry another request."""
     try:
-        body.waste(LONGEST_WASTE if status == 413 else None)
+        body.waste(limit)
     except Refusal:
         log.debug("The sender is gone.")
+
+
+def _then_wasted(content: Iterable[bytes], body: Body) -> Iterator[bytes]:
+    """Send the answer, then read some more of the body: a sender who is still at it would not hear it otherwise."""
+    yield from content
+    _waste(body, LONGEST_WASTE)
 
 
 def _content(response: Response) -> Iterable[bytes]:

@@ -260,7 +260,7 @@ class Database:
             if vacuum:
                 connection.execute("VACUUM")
             connection.execute(layout.ANALYZE).fetchall()
-            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if vacuum else 'PASSIVE'})").fetchall()
 
     def close(self) -> None:
         """Let go of the file. What is read or written later opens it again."""

@@ -232,6 +232,13 @@ class Store:
         with self._changing() as connection:
             return _next_id(connection)
 
+    def vacuum(self) -> None:
+        """Give unused space of the registry and of all catalogs back to the disk; writers wait meanwhile."""
+        for entry in self.catalogs():
+            self.database(entry).maintain(vacuum=True)
+        with self._queue.turn(), refused(self.registry), self._connections.lent() as connection:
+            connection.execute("VACUUM").fetchall()
+
     def close(self) -> None:
         """Let go of all files."""
         for database in tuple(self._databases.values()):

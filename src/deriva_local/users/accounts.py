@@ -97,6 +97,11 @@ class Accounts:
             self._tables.close()
             del self._tables
 
+    def vacuum(self) -> None:
+        """Give the space of deleted rows back to the disk."""
+        if self._is_there:
+            self._tables.vacuum()
+
     # --------------------------------------------------------------------------------------------------------- users
 
     def users(self) -> list[User]:

@@ -9,16 +9,29 @@ import click
 
 from deriva_ml.cli.main import run
 
-STORE_HELP = "The store to serve. Default: the one that DerivaML() opens."
+STORE_HELP = "The store. Default: the one that DerivaML() opens."
+MIB = 1024 * 1024
 
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
+    "backup": ("deriva_ml.cli.serve_upkeep", "backup"),
+    "check": ("deriva_ml.cli.serve_upkeep", "check"),
+    "restore": ("deriva_ml.cli.serve_upkeep", "restore"),
     "token": ("deriva_ml.cli.serve_users", "token"),
     "user": ("deriva_ml.cli.serve_users", "user"),
+    "vacuum": ("deriva_ml.cli.serve_upkeep", "vacuum"),
 }
 
 
 class Service(click.Group):
     """Serves by itself; its subcommands look after the store, and are imported when called."""
+
+    def invoke(self, context: click.Context) -> Any:
+        from deriva_local.wire.errors import Refusal
+
+        try:
+            return super().invoke(context)
+        except Refusal as refusal:  # what would be an answer over HTTP: others are writing, the disk is full
+            raise click.ClickException(refusal.detail) from refusal
 
     def list_commands(self, context: click.Context) -> list[str]:
         return sorted(SUBCOMMANDS)
@@ -36,13 +49,16 @@ class Service(click.Group):
 @click.group("serve", cls=Service, invoke_without_command=True, subcommand_metavar="[COMMAND]")
 @click.option("--store", metavar="DIR", help=STORE_HELP)
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; 0, the default, takes a free one.")
-@click.option("--tls", is_flag=True, help="HTTPS, with a certificate that the store makes for itself.")
-@click.option("--certificate", type=click.Path(path_type=Path), help="HTTPS with this PEM file: key and certificates.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; 0 takes a free one.")
+@click.option("--tls", is_flag=True, help="HTTPS, with a certificate of the store's own.")
+@click.option("--certificate", type=click.Path(path_type=Path), help="HTTPS with this PEM file (with its key).")
 @click.option("--name", "names", multiple=True, help="Another name by which clients call this server.")
 @click.option("--behind-proxy", is_flag=True, help="Only a proxy reaches it, which does HTTPS.")
 @click.option("--static", "folders", multiple=True, metavar="PREFIX=FOLDER", help="Show the files of a folder as well.")
-@click.option("--open", "open_access", is_flag=True, help="Every caller on this machine is the owner, without a token.")
+@click.option(
+    "--body-limit", type=click.IntRange(1), default=256, metavar="MIB", help="Longest rows or document to take in."
+)
+@click.option("--open", "open_access", is_flag=True, help="No token: every caller here is the owner.")
 @click.pass_context
 def command(context: click.Context, /, store: str | None, **options: Any) -> None:
     """Serve the embedded catalog on loopback HTTP or HTTPS until Ctrl-C.
@@ -64,6 +80,7 @@ def _serve(
     names: tuple[str, ...],
     behind_proxy: bool,
     folders: tuple[str, ...],
+    body_limit: int,
     open_access: bool,
 ) -> None:
     from deriva_local.service.serve import Place, serve
@@ -80,7 +97,7 @@ def _serve(
         click.echo("Open to every process on this machine." if open_access else f"Token: {folder / 'token'}", err=True)
 
     shown = [Folder.of(text) for text in folders]
-    serve(folder, place, open_access=open_access, folders=shown, ready=ready)
+    serve(folder, place, open_access=open_access, folders=shown, body_limit=body_limit * MIB, ready=ready)
 
 
 def store_folder(context: click.Context, store: str | None = None) -> Path:

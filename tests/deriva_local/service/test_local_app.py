@@ -127,10 +127,21 @@ def test_a_body_comes_in_three_kinds(service: Service, tmp_path: Path, kind: str
     assert (answer.status, json.loads(bytes(answer.body))) == (201, {"id": "mine"})
 
 
-def test_a_document_without_end_is_refused(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("deriva_local.service.app.LONGEST_DOCUMENT", 10)
-    body = BytesIO(b"[" * 11)
-    assert service.handle(Request("POST", "/ermrest/catalog", {}, body, service.owner)).status == 413
+def test_a_document_without_end_is_refused(tmp_path: Path) -> None:
+    service = Service(tmp_path, body_limit=10)
+
+    class Never(BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise AssertionError("what was announced as too long was read")
+
+    for body, headers in (
+        (BytesIO(b"[" * 11), {}),
+        (Never(), {"content-length": "11"}),
+        (Never(), {"content-length": "9" * 30}),
+    ):
+        answer = service.handle(Request("POST", "/ermrest/catalog", headers, body, service.owner))
+        assert (answer.status, b"At most 10 bytes" in bytes(answer.body)) == (413, True)  # type: ignore[arg-type]
+    service.close()
 
 
 def test_the_owner_is_the_user_of_the_process(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -217,6 +217,21 @@ def test_a_put_of_more_than_128_mib_is_refused(served: Any) -> None:
     assert served.send("GET", "/hatrac/long").status == 404
 
 
+def test_who_announces_too_much_hears_so_at_once(serve: Callable[..., Any]) -> None:
+    server = serve("--body-limit", "1")
+    head = (
+        f"POST /ermrest/catalog HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
+        "Content-Length: 1048577\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", urlsplit(server.url).port or 0)) as wire:
+        wire.sendall(head.encode())
+        wire.settimeout(20)
+        answer = wire.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 413"), answer
+    assert server.send("POST", "/ermrest/catalog", {"description": "x" * 1_000_000}).status == 201
+    assert server.send("POST", "/ermrest/catalog", {"description": "x" * 1_100_000}).status == 413
+
+
 def test_a_sender_that_goes_away_leaves_nothing(served: Any) -> None:
     head = f"PUT /hatrac/cut HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {served.token}\r\n"
     with socket.create_connection(("127.0.0.1", urlsplit(served.url).port or 0)) as wire:
