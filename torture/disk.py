@@ -26,6 +26,9 @@ class Step:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+_KEPT: list[apsw.VFS] = []
+"""A VFS is in place as long as somebody holds it."""
+
 Handler = Callable[[Step], "float | None"]
 """Told of each step before it happens; raises, or returns which part of a write takes place before it fails."""
 
@@ -64,7 +67,7 @@ def install(tap: Tap) -> None:
     """Put the tap under everything that this process writes from now on."""
     _wrap_names(tap)
     _wrap_open(tap)
-    Watching(tap)
+    _KEPT.append(Watching(tap))
 
 
 def _absolute(path: Any, folder: int | None = None) -> str:

@@ -251,8 +251,12 @@ def _point(work: Path, events: list[Event], chance: random.Random, tally: story.
                 disk._file(event[1]).sync()
                 disk.root.sync()
     disk.cut(chance)
+    source, kept = home / "source-0.txt", work / "source-0.txt"
+    if source.exists():
+        source.replace(kept)  # the user's file survives as the very file that it is
     shutil.rmtree(home, ignore_errors=True)
     disk.build(home)
+    kept.replace(source)
     acknowledged = story.kill_loop.Acknowledged(home / "acknowledged.jsonl")
     for kind, facts in told:
         acknowledged(kind, **facts)

@@ -234,11 +234,13 @@ class Staging:
 
     def sync(self) -> None:
         """Bring to the disk what was written to the staged paths, and write the manifest."""
-        for entry in self.staged.entries(EntryState.PENDING):
-            path = self.folder / entry.staged
-            if entry.mode is Mode.NEW and path.is_file():
-                with path.open("rb") as file:
-                    sync(file.fileno())
+        pending = self.staged.entries(EntryState.PENDING)
+        written = [path for each in pending if each.mode is Mode.NEW and (path := self.folder / each.staged).is_file()]
+        for path in written:
+            with path.open("rb") as file:
+                sync(file.fileno())
+        for folder in {path.parent for path in written}:  # a file without its name is lost as well
+            fsync_folder(folder)
         self.write_manifest()
 
     def existed_before_the_run(self, source: Path) -> bool:
