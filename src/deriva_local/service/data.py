@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from deriva_local.acl.view import View, view_of
@@ -143,7 +143,7 @@ def _post_entity(visit: _Visit) -> Response:
         rids = insert(session, table, rows, options)
         written = {each.rid for each in table.columns if each.name not in closed | defaults and not each.is_system}
         check_links(session, view, table, "insert", written, rids)
-        return _stored_reply(visit, session, table, rows, ([], rids))
+        return _stored_reply(visit, session, _shown(view, table, closed), rows, ([], rids))
 
 
 def _check_given(view: View, seen: Table, named: frozenset[str], given: frozenset[str]) -> None:
@@ -173,7 +173,8 @@ def _put_entity(visit: _Visit) -> Response:
         refuse_closed(view, seen, rows, closed)
         columns = [each for each in table.columns if each.name not in closed and not each.is_system]
         permits = _permits(session, view, table, columns)
-        return _stored_reply(visit, session, table, rows, upsert(session, table, rows, closed, permits))
+        rids = upsert(session, table, rows, closed, permits)
+        return _stored_reply(visit, session, _shown(view, table, closed), rows, rids)
 
 
 def _permits(session: WriteSession, view: View, table: Table, columns: Sequence[Column]) -> Permits:
@@ -304,15 +305,15 @@ def _settled(visit: _Visit, session: WriteSession, changes: Changes) -> Response
     return Response(204, {"ETag": visit.tag(session), "Vary": "cookie, accept"})
 
 
-def _shown(view: View, table: Table) -> Table:
-    """Return a table with the columns that a client is shown of a row it has just written."""
+def _shown(view: View, table: Table, closed: Collection[str]) -> Table:
+    """Return a table with the columns that a client is shown of rows it has just written: what it could write or may
+    read in any row, and the system columns."""
     if view.owner:
         return table
-    readable = view.selectable(view.model.table_by_rid[table.rid])
     columns = [
         each
         for each in table.columns
-        if each.is_system or each in readable or view.on_column(table, each, "insert") is True
+        if each.is_system or each.name not in closed or view.on_column(table, each, "select") is True
     ]
     return replace(table, columns=tuple(columns))
 
@@ -323,7 +324,6 @@ def _stored_reply(
     """Return the rows as they are stored now: updated ones without their system columns, new ones with them."""
     updated, inserted = rids
     kind = form_of(visit.address, visit.request, rows.kind)
-    table = _shown(visit.view(session), table)
     everything = outputs_of(table.columns)
     headers = headers_of(visit.address, kind, visit.tag(session))
     if kind == CSV:
