@@ -120,7 +120,6 @@ class WriteSession(ReadSession):
         self.data_changed()
         self.model_snaptime = self.now
 
-
     def history_changed(self) -> None:
         """Let this transaction count as an amendment of the past: the present stays as it is, and so does its time."""
         before = layout.amended(self.connection)

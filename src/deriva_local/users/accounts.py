@@ -11,7 +11,7 @@ import hashlib
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 
 import apsw
 
+from deriva_local.service.messages import ADMINISTRATORS
 from deriva_local.store.tables import Tables
 from deriva_local.users import passwords
 
@@ -133,17 +134,16 @@ class Accounts:
         """Add a user.
 
         Raises:
-            AccountProblem: the name is taken or unusable, by a user or a group; the password is empty.
+            AccountProblem: the name is taken or cannot be a name, or means somebody else; the password is empty.
         """
-        wanted = [checked_name("user", name), *(checked_name("group", group) for group in groups)]
+        checked_name("user", name)
+        wanted = [checked_name("group", group) for group in groups]
         stored = passwords.hashed(_checked_password(password))
         with self._tables.write() as db:
             if _password(db, name) is not None:
                 raise AccountProblem(f"There is a user {name!r} already.")
-            if db.execute("SELECT 1 FROM membership WHERE team = ?", (name,)).get is not None or name in wanted[1:]:
-                raise AccountProblem(f"{name!r} is the name of a group; access lists could not tell them apart.")
             db.execute("INSERT INTO user VALUES (?, ?, ?)", (name, stored, int(time.time())))
-            _join(db, name, wanted[1:])
+            _join(db, name, wanted)
 
     def remove(self, name: str) -> None:
         """Remove a user; sessions and tokens of that user end now.
@@ -275,8 +275,19 @@ def _groups(db: apsw.Connection, name: str) -> tuple[str, ...]:
     return tuple(team for (team,) in rows)
 
 
-def _join(db: apsw.Connection, name: str, groups: Iterable[str]) -> None:
+def _join(db: apsw.Connection, name: str, groups: Sequence[str]) -> None:
+    """Make a user a member of groups.
+
+    Access lists name users and groups alike. So a user who is called as a group has to be a member of it: nobody gets
+    more than the list says.
+
+    Raises:
+        AccountProblem: one who is not would be.
+    """
+    is_group = db.execute("SELECT 1 FROM membership WHERE team = ?", (name,)).get is not None
+    if name not in groups and (is_group or name == ADMINISTRATORS):
+        raise AccountProblem(f"{name!r} is the name of a group; only a member of it can be called that.")
     for group in groups:
-        if _password(db, group) is not None:
-            raise AccountProblem(f"{group!r} is the name of a user; access lists could not tell them apart.")
+        if group != name and _password(db, group) is not None and group not in _groups(db, group):
+            raise AccountProblem(f"{group!r} is the name of a user who is no member of such a group.")
         db.execute("INSERT OR IGNORE INTO membership VALUES (?, ?)", (name, group))

@@ -77,8 +77,8 @@ def test_users_come_and_go(accounts: Accounts) -> None:
     [
         ("ada", "x", [], "There is a user 'ada' already"),
         ("team", "x", [], "is the name of a group"),
+        ("admin", "x", [], "is the name of a group"),
         ("new", "x", ["ada"], "is the name of a user"),
-        ("new", "x", ["new"], "is the name of a group"),
         ("new", "", [], "empty"),
         ("", "x", [], "cannot be the name of a user"),
         ("*", "x", [], "cannot be the name of a user"),
@@ -94,6 +94,14 @@ def test_users_that_cannot_be(accounts: Accounts, name: str, password: str, grou
     with pytest.raises(AccountProblem, match=told):
         accounts.add(name, password, groups)
     assert [user.name for user in accounts.users()] == ["ada"]
+
+
+def test_a_user_may_be_called_as_a_group_that_she_is_a_member_of(accounts: Accounts) -> None:
+    accounts.add("admin", "x", ["admin"])
+    accounts.add("ada", "x", ["admin"])
+    with pytest.raises(AccountProblem, match="only a member of it"):
+        accounts.set_groups("admin", [])
+    assert accounts.user("admin").groups == ("admin",)
 
 
 @pytest.mark.parametrize(
