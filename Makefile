@@ -6,14 +6,16 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := $(VENV)/.demo
 WORKERS ?= 2
+SECONDS_OF_TORTURE ?= 600
 
-.PHONY: fuzz help setup demo test coverage lint types floors docs bench bench-smoke clean
+.PHONY: fuzz help setup demo test coverage lint types floors docs bench bench-smoke torture clean
 
 help:
 	@echo "make demo    three recorded runs on real images, traced to the raw data"
 	@echo "make test    all tests"
 	@echo "make bench   speed, each figure beside its floor      make docs   the documentation site"
 	@echo "make fuzz    random input for every reader of text from outside (Linux)"
+	@echo "make torture kills, bad disks, power cuts, a bad wire and crowds, for SECONDS_OF_TORTURE=600 seconds"
 	@echo "make lint    ruff                                     make types  mypy --strict"
 
 setup: $(READY)
@@ -55,6 +57,9 @@ floors: setup
 
 docs: setup
 	@$(BIN)/mkdocs build --strict --quiet
+
+torture: setup
+	@$(BIN)/python -m torture --seconds $(SECONDS_OF_TORTURE)
 
 bench: setup
 	@$(BIN)/python -m benchmarks

@@ -39,7 +39,10 @@ def _together(home: Path, work: Path, number: int, end: float, tally: story.Tall
     for index in range(number):
         child = os.fork()
         if child == 0:
-            os._exit(story.child(lambda index=index: _runs(home, f"{number}-{index}", end), work / f"e{number}-{index}", 300) != 0)  # type: ignore[misc]
+            os._exit(
+                story.child(lambda index=index: _runs(home, f"{number}-{index}", end), work / f"e{number}-{index}", 300)
+                != 0
+            )  # type: ignore[misc]
         children.append(child)
     for index, child in enumerate(children):
         tally.points += 1

@@ -90,7 +90,9 @@ def _wrap_names(tap: Tap) -> None:
 
         def call(source: Any, target: Any, *rest: Any, **named: Any) -> Any:
             origin = os.fsdecode(source) if name == "symlink" else _absolute(source)
-            return tap.around(Step(name, _absolute(target), {"source": origin}), lambda: real(source, target, *rest, **named))
+            return tap.around(
+                Step(name, _absolute(target), {"source": origin}), lambda: real(source, target, *rest, **named)
+            )
 
         setattr(os, name, call)
 

@@ -39,7 +39,12 @@ class Tally:
     def blame(self, where: str, problem: str) -> None:
         """Count a broken promise."""
         shown = re.search(r"is there (\[.*\]|\d+ times)", problem)
-        if "after recovery" in problem or " is Running" in problem or "did not end" in problem or "is Stopped" in problem:
+        if (
+            "after recovery" in problem
+            or " is Running" in problem
+            or "did not end" in problem
+            or "is Stopped" in problem
+        ):
             self.stuck += 1
         elif shown and shown[1] not in ("[]", "0 times"):
             self.twice += 1

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from slurm_node import slurm, unpacked
 
 from deriva_ml import DerivaML
 from deriva_ml.catalog.rows import select
 from deriva_ml.names import TableName
+from torture.slurm_node import slurm, unpacked
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "deriva_ml" / "launch"))
@@ -22,7 +22,7 @@ from launch_lab import write_project  # noqa: E402
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "deriva-ml-torture" / "slurm"
 SWEEP = ("-m", "model_config.lr=range(1,9)", "hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=5")
-FIT = ("hydra.launcher.mem_gb=0.5", "hydra.launcher.cpus_per_task=1")
+FIT = ("hydra.launcher.mem_gb=1", "hydra.launcher.cpus_per_task=1")
 
 
 @pytest.fixture(scope="module")

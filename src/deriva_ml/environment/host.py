@@ -46,6 +46,9 @@ def oom_kills() -> int | None:
 
 def likely_cause(owner: Mapping[str, Any]) -> str:
     """Return what is known of why the process described by ``owner`` is gone."""
+    note = Path(str(owner.get("end") or os.devnull))
+    if note.is_file():  # the process could still say which signal ended it
+        return note.read_text()
     before, here = owner.get("boot"), boot_id()
     if before and here and before != here:
         return "the machine was restarted"

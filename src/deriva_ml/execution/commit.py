@@ -53,6 +53,9 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
         if run.registered.status is S.Uploaded and not run.staged.has_pending():
             return UploadReport(execution_rids=[run.rid])
         notes = check(run)
+        run.staging.sync_written(
+            run.staged.entries(EntryState.PENDING)
+        )  # what the state promises is on the disk before it
         _begin(run)
         report = _upload(run, notes, clean, progress)
         report.notes += notes

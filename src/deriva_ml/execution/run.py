@@ -22,7 +22,7 @@ from deriva_ml.errors import (
     DerivaMLStateInconsistency,
     InvalidTransitionError,
 )
-from deriva_ml.execution import liveness
+from deriva_ml.execution import liveness, signals
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import Staging
 from deriva_ml.execution.states import Event, ExecutionStatus, allowed
@@ -97,8 +97,11 @@ class Run:
             if lock is not None:
                 lock.release()
             raise
+        if event is Event.START:
+            signals.watch(self.lock_file("end"))
         if event in _ENDS_RUN:
             liveness.release(self.lock_file("run"))
+            signals.unwatch(self.lock_file("end"))
         self.tell(event, became)
         log.info("%s: %s -> %s", self.rid, was, became)
         return became
@@ -109,7 +112,10 @@ class Run:
     def _times(self, event: Event) -> dict[str, Any]:
         moment = now()
         if event is Event.START:
-            return {"start_time": iso(moment), "owner": json.dumps(this_process())}
+            return {
+                "start_time": iso(moment),
+                "owner": json.dumps({**this_process(), "end": str(self.lock_file("end"))}),
+            }
         found = self.registered
         if event in _ENDS_RUN and found.status is ExecutionStatus.Running:
             seconds = (moment - from_iso(found.start_time)).total_seconds() if found.start_time else None

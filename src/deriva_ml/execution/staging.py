@@ -10,7 +10,7 @@ import secrets
 import shutil
 import stat
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -234,14 +234,22 @@ class Staging:
 
     def sync(self) -> None:
         """Bring to the disk what was written to the staged paths, and write the manifest."""
-        pending = self.staged.entries(EntryState.PENDING)
-        written = [path for each in pending if each.mode is Mode.NEW and (path := self.folder / each.staged).is_file()]
+        self.sync_written(self.staged.entries(EntryState.PENDING))
+        self.write_manifest()
+
+    def sync_written(self, entries: Iterable[Entry]) -> None:
+        """Bring to the disk what was written to those of these new files that are there."""
+        written = [
+            path
+            for each in entries
+            if (each.mode, each.state) == (Mode.NEW, EntryState.PENDING)
+            and (path := self.folder / each.staged).is_file()
+        ]
         for path in written:
             with path.open("rb") as file:
                 sync(file.fileno())
         for folder in {path.parent for path in written}:  # a file without its name is lost as well
             fsync_folder(folder)
-        self.write_manifest()
 
     def existed_before_the_run(self, source: Path) -> bool:
         """Return whether a file was last written before the execution was created."""

@@ -1,0 +1,114 @@
+"""However a process ends, its run is not Running when the catalog is opened next, and what is known of the cause is said."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deriva_ml import DerivaML, Workflow
+from deriva_ml.execution import ExecutionStatus
+from deriva_ml.execution.store import ExecutionStore
+
+S = ExecutionStatus
+
+
+def running_child(home: Path, workflow: Workflow, then: Callable[[], object]) -> tuple[int, str]:
+    """Fork a process that starts a run and goes on with ``then``; return its id and the run's RID."""
+    told = home.parent / "rid.txt"
+    told.unlink(missing_ok=True)
+    child = os.fork()
+    if child == 0:
+        exe = DerivaML(working_dir=home).create_execution(workflow=workflow)
+        exe.__enter__()
+        exe.log_metrics({"loss": 1})
+        told.with_suffix(".tmp").write_text(exe.rid)
+        told.with_suffix(".tmp").replace(told)
+        then()
+        os._exit(0)
+    while not told.exists():
+        time.sleep(0.01)
+    return child, told.read_text()
+
+
+def end(child: int, number: signal.Signals | None) -> int:
+    if number is not None:
+        os.kill(child, number)
+    return os.waitpid(child, 0)[1]
+
+
+@pytest.mark.parametrize(
+    ("number", "detail"),
+    [
+        (signal.SIGTERM, "ended by SIGTERM"),
+        (signal.SIGHUP, "ended by SIGHUP"),
+        (signal.SIGKILL, "ended without closing"),
+        (None, "ended without closing"),
+    ],
+)
+def test_a_run_whose_process_is_gone_can_be_uploaded_and_says_why(
+    local_lab: DerivaML, home: Path, workflow: Workflow, number: signal.Signals | None, detail: str
+) -> None:
+    child, rid = running_child(home, workflow, (lambda: os._exit(3)) if number is None else signal.pause)
+    status = end(child, number)
+    assert (
+        os.WTERMSIG(status) == number if number else os.WEXITSTATUS(status) == 3
+    )  # the signal still means what it did
+    found = DerivaML(working_dir=home).lookup_execution(rid)
+    assert found.status is S.Pending_Upload
+    assert (found.status_detail or "").startswith(detail)
+    exe = local_lab.resume_execution(rid)
+    assert exe.commit_output_assets().total_uploaded == 1
+    assert exe.status is S.Uploaded
+
+
+def test_ctrl_c_fails_the_run_and_names_itself(local_lab: DerivaML, workflow: Workflow) -> None:
+    with pytest.raises(KeyboardInterrupt), local_lab.create_execution(workflow=workflow) as exe:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    assert exe.status is S.Failed
+    assert (exe.error or "").startswith("KeyboardInterrupt")
+
+
+def test_a_suspended_process_is_alive(local_lab: DerivaML, home: Path, workflow: Workflow) -> None:
+    child, rid = running_child(home, workflow, signal.pause)
+    os.kill(child, signal.SIGSTOP)
+    os.waitpid(child, os.WUNTRACED)
+    assert DerivaML(working_dir=home).lookup_execution(rid).status is S.Running
+    end(child, signal.SIGKILL)
+    assert DerivaML(working_dir=home).lookup_execution(rid).status is S.Pending_Upload
+
+
+def test_a_process_id_that_somebody_else_has_now_keeps_no_run_alive(
+    local_lab: DerivaML, home: Path, workflow: Workflow
+) -> None:
+    child, rid = running_child(home, workflow, signal.pause)
+    end(child, signal.SIGKILL)
+    store = ExecutionStore(local_lab.workspace)
+    store.annotate(rid, owner=json.dumps({**store.require(rid).owner, "pid": os.getpid()}))
+    assert DerivaML(working_dir=home).lookup_execution(rid).status is S.Pending_Upload
+
+
+def test_a_run_on_another_host_is_never_called_dead(local_lab: DerivaML, home: Path, workflow: Workflow) -> None:
+    child, rid = running_child(home, workflow, signal.pause)
+    end(child, signal.SIGKILL)
+    store = ExecutionStore(local_lab.workspace)
+    store.annotate(rid, owner=json.dumps({**store.require(rid).owner, "host": "elsewhere"}))
+    assert DerivaML(working_dir=home).lookup_execution(rid).status is S.Running
+
+
+def test_a_worker_that_is_ended_does_not_speak_for_the_run(local_lab: DerivaML, workflow: Workflow) -> None:
+    with local_lab.create_execution(workflow=workflow) as exe:
+        worker = os.fork()
+        if worker == 0:
+            signal.pause()
+        time.sleep(0.05)
+        assert os.WTERMSIG(end(worker, signal.SIGTERM)) == signal.SIGTERM
+    assert exe.status is S.Stopped
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert not list((local_lab.workspace / "locks").glob("*.end"))
