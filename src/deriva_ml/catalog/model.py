@@ -218,7 +218,10 @@ class CatalogModel:
     def _unknown(self, name: str) -> DerivaMLTableNotFound:
         known = [table.name.name for table in self.tables()]
         near = difflib.get_close_matches(name.rpartition(":")[2], known, 5, 0.5)
-        return DerivaMLTableNotFound(name, known=near or [one for one in known if not self._is_link(one)])
+        if near:
+            hint = " or ".join(repr(one) for one in near)
+            return DerivaMLTableNotFound(name, f"No table is named {name!r}. Did you mean {hint}?")
+        return DerivaMLTableNotFound(name, known=[one for one in known if not self._is_link(one)])
 
     def _is_link(self, name: str) -> bool:
         return any(table.name.name == name and table.is_association(most=None) for table in self.tables())
@@ -249,7 +252,8 @@ class CatalogModel:
     @staticmethod
     def _others(table: TableModel, kind: str, others: list[TableModel]) -> str:
         listing = ", ".join(sorted(other.name.name for other in others))
-        return f"Table {table.name.name!r} is not a {kind}. There are: {listing}."
+        article = "an" if kind[0] in "aeiou" else "a"
+        return f"Table {table.name.name!r} is not {article} {kind}. There are: {listing}."
 
     # ---------------------------------------------------------------------------------------------------- kinds of tables
 

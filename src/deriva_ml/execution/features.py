@@ -43,7 +43,7 @@ def staged_features(session: Catalog, rid: str, records: Iterable[Any], find_ent
     problems += _repeated(staged)
     if problems:
         raise DerivaMLValidationError(
-            f"{len(problems)} problems with values of feature {feature.feature_name!r}; nothing was staged:\n{listed(problems)}"
+            f"{len(problems)} problem{'s' if len(problems) > 1 else ''} with values of feature {feature.feature_name!r}; nothing was staged:\n{listed(problems)}"
         )
     return staged
 

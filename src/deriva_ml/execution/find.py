@@ -11,8 +11,9 @@ from typing import Any
 
 from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
+from deriva_ml.catalog.terms import check_terms
 from deriva_ml.clock import from_iso, iso
-from deriva_ml.enums import AssetRole
+from deriva_ml.enums import AssetRole, MLVocab
 from deriva_ml.errors import DerivaMLTableTypeError, DerivaMLValidationError
 from deriva_ml.execution.manifest import EntryState
 from deriva_ml.execution.record import NEWEST_FIRST, ExecutionRecord, from_rows, records
@@ -44,6 +45,7 @@ def find_executions(
 
     Raises:
         DerivaMLValidationError: no such state or role.
+        DerivaMLInvalidTerm: no such workflow type.
     """
     where: dict[str, Any] = {}
     if status is not None:
@@ -70,6 +72,7 @@ def _workflows(session: Catalog, workflow: Any, workflow_type: str | None) -> li
     wanted = None if workflow is None else [_rid(workflow)]
     if workflow_type is None:
         return wanted
+    (workflow_type,) = check_terms(session, TableName(session.ml_schema, MLVocab.workflow_type), [workflow_type])
     links = TableName(session.ml_schema, "Workflow_Workflow_Type")
     typed = {row["Workflow"] for row in select(session, links, {"Workflow_Type": workflow_type}, columns=["Workflow"])}
     return sorted(typed if wanted is None else typed & set(wanted))

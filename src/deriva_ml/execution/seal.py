@@ -82,7 +82,7 @@ def _problems(run: Run, entry: Entry) -> Iterable[str]:
 
 def _missing(entry: Entry, path: Path) -> str:
     if entry.mode is Mode.LINK:
-        return f"{entry.label}: the registered file {entry.source} is not there any more"
+        return f"{entry.label}: the registered file {entry.source} is not there any more (put it back, or `exe.discard_asset(path)`)"
     return (
         f"{entry.label}: it was registered, and no file was written to {path} (write it, or `exe.discard_asset(path)`)"
     )

@@ -110,8 +110,9 @@ def _in_tree(tree: git.Tree, source: Source, path: Path, allow_dirty: bool) -> C
         problems.append(f"The repository {tree.root} has no commit yet.")
     if tree.dirty and not (allow_dirty or dirty_allowed()):
         _warn(path, tree.dirty)
+    version = project_version(tree.root, tree.commit, bool(tree.dirty)) if tree.commit else None
     return Code(
-        url, checksum, project_version(tree.root, tree.commit, bool(tree.dirty)), tree.commit, bool(tree.dirty), tree.dirty, source.is_notebook,
+        url, checksum, version, tree.commit, bool(tree.dirty), tree.dirty, source.is_notebook,
         tree.root, tuple(problems),
     )  # fmt: skip
 

@@ -131,7 +131,7 @@ def test_kinds_of_tables(model: CatalogModel) -> None:
 @pytest.mark.parametrize(("call", "kind"), [("find_vocabulary", "vocabulary"), ("find_asset_table", "asset table")])
 def test_a_table_of_another_kind_is_refused(model: CatalogModel, call: str, kind: str) -> None:
     find: Callable[[str], Any] = getattr(model, call)
-    with pytest.raises(DerivaMLTableTypeError, match=f"'Subject' is not a {kind}. There are: ") as error:
+    with pytest.raises(DerivaMLTableTypeError, match=f"'Subject' is not an? {kind}. There are: ") as error:
         find("Subject")
     assert error.value.table == "Subject"
 

@@ -203,7 +203,7 @@ def test_a_missing_file_is_an_error_before_anything_is_sent(
     with pytest.raises(DerivaMLUploadError) as refused:
         exe.commit_output_assets()
     assert "Image/never.txt: it was registered, and no file was written" in str(refused.value)
-    assert f"Image/gone.txt: the registered file {source} is not there any more" in str(refused.value)
+    assert f"Image/gone.txt: the registered file {source} is not there any more (put it back, or" in str(refused.value)
     assert exe.status is S.Stopped
     assert rows(lab, "Image") == []
     source.write_text("back again")

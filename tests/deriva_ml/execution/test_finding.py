@@ -10,6 +10,7 @@ import pytest
 from deriva_ml import (
     DerivaML,
     DerivaMLException,
+    DerivaMLInvalidTerm,
     DerivaMLNotFoundError,
     DerivaMLValidationError,
     InvalidTransitionError,
@@ -61,6 +62,11 @@ def test_executions_are_found_by_what_they_ran_and_how_they_stand(lab: DerivaML,
     with pytest.raises(DerivaMLValidationError, match="no state"):
         lab.find_executions(status="Sleeping")
     assert lab.multirun_status_summary(str(workflow.rid)) == {"Created": 1, "Stopped": 1, "Uploaded": 1}
+
+
+def test_a_workflow_type_that_does_not_exist_is_an_error(lab: DerivaML) -> None:
+    with pytest.raises(DerivaMLInvalidTerm, match=r"Workflow_Type has no term 'Trainin'. Did you mean 'Training'"):
+        lab.find_executions(workflow_type="Trainin")
 
 
 def test_finding_many_takes_as_many_requests_as_finding_few(

@@ -13,9 +13,10 @@ import setuptools_scm
 from pydantic import ValidationError
 
 from deriva_ml import DerivaML, DerivaMLInvalidTerm, DerivaMLNotFoundError, DerivaMLWorkflowError, Workflow
-from deriva_ml.workflow.capture import DirtyTreeWarning
+from deriva_ml.workflow.capture import DirtyTreeWarning, of_source
 from deriva_ml.workflow.container import image
 from deriva_ml.workflow.notebook import notebook_checksum
+from deriva_ml.workflow.source import Source
 from deriva_ml.workflow.version import project_version
 
 SCRIPT = """
@@ -98,6 +99,17 @@ def test_no_repository_is_unknown_and_never_clean(tmp_path: Path) -> None:
     assert (found["url"], found["commit"], found["dirty"], found["version"]) == (None, None, None, None)
     assert found["checksum"] is not None
     assert "in no git repository" in str(found["problems"])
+
+
+def test_a_repository_without_a_commit_has_no_version_and_makes_no_noise(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    (tmp_path / "train.py").write_text("x = 1\n")
+    with pytest.warns(DirtyTreeWarning):
+        code = of_source(Source(tmp_path / "train.py"))
+    assert (code.version, code.commit, code.dirty) == (None, None, True)
+    assert (caplog.text, capfd.readouterr().err) == ("", "")
 
 
 def test_code_without_a_file_is_unknown(tmp_path: Path) -> None:
