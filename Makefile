@@ -72,3 +72,10 @@ fuzz: setup
 
 clean:
 	rm -rf $(VENV) build dist site demo *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+
+# A sweep on a real Slurm of one node, from Debian's packages, which are unpacked and not installed.
+.PHONY: torture torture-slurm
+torture: torture-slurm
+
+torture-slurm: setup
+	@$(BIN)/python -m pytest -q --timeout 600 torture/test_slurm_sweep.py

@@ -79,9 +79,9 @@ def composition(config_name: str, overrides: Sequence[str]) -> DictConfig:
 
 
 def fixed(overrides: Sequence[str]) -> list[str]:
-    """Return the overrides that do not span a sweep and are not about Hydra itself."""
+    """Return the overrides that do not span a sweep."""
     parsed = OverridesParser.create().parse_overrides(list(overrides))
-    return [str(each.input_line) for each in parsed if not each.is_sweep_override() and not each.is_hydra_override()]
+    return [str(each.input_line) for each in parsed if not each.is_sweep_override()]
 
 
 def _composed(config_name: str, overrides: Sequence[str]) -> DictConfig:

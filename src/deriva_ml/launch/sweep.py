@@ -28,7 +28,7 @@ from deriva_ml.files import write_whole
 from deriva_ml.launch.code import launched
 from deriva_ml.launch.composed import choices_of
 from deriva_ml.launch.connection import connection_of
-from deriva_ml.launch.hydra_main import composition, main, place_output
+from deriva_ml.launch.hydra_main import composition, main, parse, place_output
 from deriva_ml.launch.job import RUNS, Job, read_job
 from deriva_ml.launch.run import read_dry_run
 from deriva_ml.launch.settlement import commit_and_fail
@@ -78,7 +78,7 @@ def run_sweep(plan: SweepPlan, task: Task, metrics: Sequence[str] = ()) -> bool:
     Raises:
         DerivaMLConfigurationError: the configuration cannot be composed, or calls what it should not; nothing was recorded.
     """
-    config = composition(plan.config_name, plan.overrides)
+    config = composition(plan.config_name, parse(plan.arguments).overrides)
     task.check(config)
     os.environ[HOME_VARIABLE] = str(find_home())
     if read_dry_run(config.get("dry_run")):
@@ -100,7 +100,7 @@ def continue_sweep(plan: SweepPlan, folder: Path, task: Task, metrics: Sequence[
         DerivaMLBusyError: it is still running.
     """
     rid = folder.name
-    config = composition(plan.config_name, plan.overrides)
+    config = composition(plan.config_name, parse(plan.arguments).overrides)
     task.check(config)
     os.environ[HOME_VARIABLE] = str(find_home())
     ml = _opened(config)
