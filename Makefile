@@ -8,7 +8,7 @@ DEMO := $(VENV)/.demo
 WORKERS ?= 2
 SECONDS_OF_TORTURE ?= 600
 
-.PHONY: fuzz help setup demo test coverage lint types floors docs bench bench-smoke torture clean
+.PHONY: fuzz help setup demo test coverage lint types floors docs map bench bench-smoke torture clean
 
 help:
 	@echo "make demo    three recorded runs on real images, traced to the raw data"
@@ -56,10 +56,13 @@ floors: setup
 	@$(BIN)/python -m pytest -q tests/test_floors.py
 
 docs: setup
-	@$(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 torture: setup
 	@$(BIN)/python -m torture --seconds $(SECONDS_OF_TORTURE)
+
+map: setup
+	@$(BIN)/python tools/code_map.py
 
 bench: setup
 	@$(BIN)/python -m benchmarks

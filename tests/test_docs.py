@@ -94,4 +94,4 @@ def test_the_code_map_names_every_room() -> None:
         if path.name != "__init__.py"
     ]
     missing = [room for room in rooms if f"`{room}`" not in text]
-    assert not missing, missing
+    assert not missing, f"`make map` writes them: {missing}"
