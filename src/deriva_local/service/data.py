@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from typing import Any
 
 from deriva_local.acl.view import View, view_of
 from deriva_local.data.changes import Changes
@@ -19,7 +21,7 @@ from deriva_local.query.sql import compile_rids
 from deriva_local.service.answers import allow, enter, known, version, who
 from deriva_local.service.messages import Request, Response
 from deriva_local.service.negotiation import form_of, headers_of, limit_of, option
-from deriva_local.service.rows import csv_body, fetch, given_rows, json_body, outputs_of, stored_rows
+from deriva_local.service.rows import Form, Reading, csv_body, fetch, given_rows, json_body, outputs_of, stored_rows
 from deriva_local.store.database import Database, ReadSession, WriteSession
 from deriva_local.store.registry import Store
 from deriva_local.url import ast
@@ -33,6 +35,10 @@ _METHODS = {
     "attributegroup": ("GET", "PUT"),
     "aggregate": ("GET",),
 }
+
+
+PORTION = 20_000
+"""So many rows are held in memory at once; a longer result is written while it is read."""
 
 
 def handle(store: Store, address: ast.CatalogAddress, request: Request) -> Response:
@@ -107,14 +113,25 @@ def _read(visit: _Visit) -> Response:
     kind = form_of(visit.address, visit.request)
     limit = limit_of(visit.address)
     past = visit.address.snapshot is not None
-    with visit.database.read(visit.address.snapshot) as session:
+    with ExitStack() as held:
+        session = held.enter_context(visit.database.read(visit.address.snapshot))
         headers = headers_of(visit.address, kind, visit.check(session))
         shape = "values" if kind == CSV else "json"
         query = prepare(visit.request.target, visit.part, visit.view(session), limit, past, shape)  # type: ignore[arg-type]
-        found = fetch(session, query.sql, query.bindings(session.moment))
-    if kind == CSV:
-        return Response(200, headers, csv_body(query.outputs, found, _arrays_as_json(visit)))
-    return Response(200, headers, json_body([text for (text,) in found], kind))
+        reading = Reading(session, query.sql, query.bindings(session.moment))
+        form = Form(kind, query.outputs, _arrays_as_json(visit))
+        first = reading.portion(PORTION)
+        if len(first) < PORTION:
+            return Response(200, headers, form.whole(first))
+        return Response(200, headers, form.pieces(_portions(held.pop_all(), reading, first)))
+
+
+def _portions(held: ExitStack, reading: Reading, first: list[Any]) -> Iterator[list[Any]]:
+    """Yield the rows of a long result as they are asked for; what is ``held`` open ends with it, or when it is let go."""
+    with held:
+        yield first
+        while rows := reading.portion(PORTION):
+            yield rows
 
 
 def _arrays_as_json(visit: _Visit) -> bool:

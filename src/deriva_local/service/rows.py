@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import apsw
@@ -18,7 +20,7 @@ from deriva_local.query.sql import record_of
 from deriva_local.store.database import ReadSession
 from deriva_local.wire.codec import same
 from deriva_local.wire.errors import bad_request
-from deriva_local.wire.tabular import CSV, JSON, QUOTED, Kind, csv_cell, csv_line
+from deriva_local.wire.tabular import CSV, JSON, JSON_STREAM, QUOTED, Kind, csv_cell, csv_line
 from deriva_local.wire.types import SQLiteValue, codec
 
 TIME_LIMIT = 15.0
@@ -28,21 +30,77 @@ _STEPS = 2_000_000
 """How many instructions of SQLite's machine lie between two looks at the clock: a fraction of a second."""
 
 
+class Reading:
+    """The rows that a query yields, a portion at a time; the query runs for a limited time for each."""
+
+    def __init__(self, session: ReadSession, sql: str, params: Iterable[SQLiteValue]) -> None:
+        self._connection = session.connection
+        self._sql, self._params = sql, tuple(params)
+        self._rows: Iterator[Any] | None = None
+
+    def portion(self, count: int | None = None) -> list[Any]:
+        """Return the next ``count`` rows, all that are left if it is None; fewer at the end.
+
+        Raises:
+            Refusal: 400 when it takes too long.
+        """
+        deadline = time.monotonic() + TIME_LIMIT
+        self._connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
+        try:
+            if self._rows is None:
+                self._rows = iter(self._connection.execute(self._sql, self._params))
+            return list(islice(self._rows, count))
+        except apsw.InterruptError as stopped:
+            raise bad_request("Query run time limit exceeded.") from stopped
+        finally:
+            self._connection.set_progress_handler(None)
+
+
 def fetch(session: ReadSession, sql: str, params: Iterable[SQLiteValue]) -> list[Any]:
     """Run a query within the time limit.
 
     Raises:
         Refusal: 400 when it takes too long.
     """
-    connection = session.connection
-    deadline = time.monotonic() + TIME_LIMIT
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
-    try:
-        return connection.execute(sql, tuple(params)).fetchall()
-    except apsw.InterruptError as stopped:
-        raise bad_request("Query run time limit exceeded.") from stopped
-    finally:
-        connection.set_progress_handler(None)
+    return Reading(session, sql, params).portion()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How rows are written: the kind of body, and for CSV its columns."""
+
+    kind: Kind
+    outputs: Sequence[Output]
+    arrays_as_json: bool
+
+    def whole(self, rows: Sequence[Any]) -> bytes:
+        """Return the body with all rows."""
+        if self.kind == CSV:
+            return csv_body(self.outputs, rows, self.arrays_as_json)
+        return json_body([text for (text,) in rows], self.kind)
+
+    def pieces(self, portions: Iterable[Sequence[Any]]) -> Iterator[bytes]:
+        """Yield the same body piece by piece."""
+        opening, between, closing = _MARKS[self.kind]
+        yield csv_line(output.name for output in self.outputs).encode() if self.kind == CSV else opening
+        separator = b""
+        for rows in portions:
+            if rows:
+                lines = (
+                    csv_lines(self.outputs, rows, self.arrays_as_json)
+                    if self.kind == CSV
+                    else between.join([text for (text,) in rows])
+                )
+                yield separator + lines.encode()
+                separator = between.encode()
+        yield closing
+
+
+_MARKS: dict[Kind, tuple[bytes, str, bytes]] = {
+    JSON: (b"[", ",\n", b"]\n"),
+    JSON_STREAM: (b"", "\n", b"\n"),
+    CSV: (b"", "\n", b"\n"),
+}
 
 
 def json_body(texts: Sequence[str], kind: Kind) -> bytes:
@@ -53,13 +111,16 @@ def json_body(texts: Sequence[str], kind: Kind) -> bytes:
 
 
 def csv_body(outputs: Sequence[Output], rows: Sequence[Sequence[SQLiteValue]], arrays_as_json: bool) -> bytes:
-    """Return rows of stored values as CSV with a header; whole columns are converted at once."""
+    """Return rows of stored values as CSV with a header."""
     header = csv_line(output.name for output in outputs)
-    if not rows:
-        return header.encode()
+    return (header + csv_lines(outputs, rows, arrays_as_json) + "\n" if rows else header).encode()
+
+
+def csv_lines(outputs: Sequence[Output], rows: Sequence[Sequence[SQLiteValue]], arrays_as_json: bool) -> str:
+    """Return lines of CSV, the last without its end; whole columns are converted at once."""
     converters = [_csv_converter(output.type, arrays_as_json) for output in outputs]
     columns = [_csv_cells(convert, column) for convert, column in zip(converters, zip(*rows, strict=True), strict=True)]
-    return (header + "\n".join(map(",".join, zip(*columns, strict=True))) + "\n").encode()
+    return "\n".join(map(",".join, zip(*columns, strict=True)))
 
 
 def _csv_cells(convert: Callable[[Any], str | None], values: Sequence[Any]) -> Sequence[str]:
