@@ -62,7 +62,7 @@ def _inputs(node: LineageNode) -> Iterator[str]:
         yield _words(f"reads dataset {dataset.rid} {dataset.version or ''}".rstrip(), dataset.description)
     for asset in node.consumed_assets:
         if asset.filename == UNKNOWN_FILE:
-            yield "reads data of unknown origin"
+            yield "declared no inputs: its data is of unknown origin"
         else:
             yield _words(f"reads {asset.asset_table} {asset.rid}", asset.filename)
 
