@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+import apsw
+
 from benchmarks import floors
 from benchmarks.measure import Figure, median_ms, timed_ms
 from deriva_ml import DerivaML
+from deriva_ml.catalog.rows import insert
+from deriva_ml.names import TableName
 
 
 def figures(folder: Path, smoke: bool) -> Iterator[Figure]:
@@ -27,10 +31,61 @@ def figures(folder: Path, smoke: bool) -> Iterator[Figure]:
         exe.commit_output_assets()
 
     yield Figure(
-        "empty run, committed", median_ms(empty, 3 if smoke else 15, warm=2), "one durable INSERT", sync, 60, "60 ms"
+        "empty run, committed", median_ms(empty, 3 if smoke else 15, warm=2), "one durable INSERT", sync, 25, "25 ms"
     )
+    yield _metrics(ml, workflow, 10 if smoke else 1000, sync)
+    yield from _features(ml, workflow, plain, next(numbers), 100 if smoke else 100_000)
+    yield _assets(ml, workflow, folder, 10 if smoke else 1000)
     yield _staging(ml, workflow, folder, 100 if smoke else 1000)
     yield _large_file(ml, workflow, folder, (4 if smoke else 100) << 20)
+
+
+def _metrics(ml: DerivaML, workflow: object, number: int, sync: float) -> Figure:
+    with ml.create_execution(workflow=workflow, description="metrics") as exe:
+        exe.log_metrics({"loss": 1.0}, step=-1)
+
+        def log() -> None:
+            for step in range(number):
+                exe.log_metrics({"loss": step / 10}, step=step)
+
+        found = timed_ms(log)
+    return Figure(f"{number:,} metrics, one by one", found, f"{number:,} durable INSERTs", number * sync, 150, "150 ms")
+
+
+def _features(ml: DerivaML, workflow: object, plain: apsw.Connection, start: int, number: int) -> Iterator[Figure]:
+    """Stage and commit one value for each of ``number`` rows that are there already."""
+    ml.create_vocabulary("Grade")
+    ml.add_term("Grade", "Mild", "hardly visible")
+    ml.create_feature("Thing", "Severity", terms=["Grade"])
+    md5 = "d41d8cd98f00b204e9800998ecf8427e"
+    things = ({"URL": f"/hatrac/{n}", "Filename": f"{n}", "Length": 1, "MD5": md5} for n in range(number))
+    rows = insert(ml.session, TableName("domain", "Thing"), things)
+    record = ml.feature_record_class("Thing", "Severity")
+    values = [record(Thing=row["RID"], Grade="Mild") for row in rows]
+    floor, name = timed_ms(lambda: floors.insert(plain, start, number)), f"one INSERT of {number:,} rows"
+    with ml.create_execution(workflow=workflow, description="features") as exe:
+        yield Figure(
+            f"stage {number:,} feature values", timed_ms(lambda: exe.add_features(values)), name, floor, 1000, "1 s"
+        )
+    yield Figure(f"commit {number:,} feature values", timed_ms(exe.commit_output_assets), name, floor, 4000, "4 s")
+
+
+def _assets(ml: DerivaML, workflow: object, folder: Path, number: int) -> Figure:
+    """Register, stage and commit small files."""
+    sources, copies = folder / "small", folder / "copies"
+    sources.mkdir()
+    copies.mkdir()
+    for n in range(number):
+        (sources / f"{n}.bin").write_bytes(os.urandom(1024))
+    floor = timed_ms(lambda: [floors.hash_copy_sync(each, copies / each.name) for each in sources.iterdir()])
+
+    def whole() -> None:
+        with ml.create_execution(workflow=workflow, description="assets") as exe:
+            exe.asset_file_paths("Thing", sorted(sources.iterdir()))
+        exe.commit_output_assets()
+
+    name = f"register, stage and commit {number:,} files of 1 KiB"
+    return Figure(name, timed_ms(whole), "hash + copy + fsync of each", floor, 1500, "1.5 s")
 
 
 def _staging(ml: DerivaML, workflow: object, folder: Path, small: int) -> Figure:

@@ -3,6 +3,8 @@
 Python's own file functions are wrapped, and SQLite gets a VFS of its own. For a process of its own that ends afterwards.
 """
 
+# os itself is wrapped here, and pathlib would come back through the tap:
+# ruff: noqa: PTH100, PTH110, PTH112, PTH115, PTH116, PTH118
 from __future__ import annotations
 
 import builtins

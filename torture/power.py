@@ -6,6 +6,7 @@ reordered, and names appear in the order of their folder up to some moment. A na
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import random
@@ -82,7 +83,7 @@ class Disk:
         for each in os.scandir(place):
             node: object
             if each.is_symlink():
-                node = os.readlink(each.path)
+                node = str(Path(each.path).readlink())
             elif each.is_dir():
                 node = self._new(Folder())
                 self._fill(Path(each.path), node)
@@ -171,7 +172,8 @@ class Disk:
         mood = chance.choice(("nothing", "all bytes, no names", "all names, no bytes", "any", "any"))
         for file in self._files:
             share = {"nothing": 0.0, "all bytes, no names": 1.0, "all names, no bytes": 0.0}.get(mood)
-            file.lose(lambda: share if share is not None else chance.choice((0.0, 0.5, 1.0, 1.0)))
+            shares = (0.0, 0.5, 1.0, 1.0) if share is None else (share,)
+            file.lose(functools.partial(chance.choice, shares))
         for folder in self._folders:
             most = {"nothing": 0, "all bytes, no names": 0, "all names, no bytes": len(folder.waiting)}.get(mood)
             folder.sync(chance.randint(0, len(folder.waiting)) if most is None else most)

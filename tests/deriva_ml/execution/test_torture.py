@@ -1,0 +1,28 @@
+"""A small part of each campaign of ``make torture``: nothing is lost, nothing is twice, nothing is stuck."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(("campaign", "seconds"), [("steps", 3), ("power", 3), ("wire", 0)])
+def test_a_small_part_of_a_campaign(campaign: str, seconds: int, tmp_path: Path) -> None:
+    seed = str(int.from_bytes(os.urandom(3)))
+    done = subprocess.run(
+        [sys.executable, "-m", "torture", "--only", campaign, "--seconds", str(seconds), "--seed", seed],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(done.stdout.splitlines()[-1].split()[-6]) > 0  # points
