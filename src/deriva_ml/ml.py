@@ -20,6 +20,8 @@ from deriva_ml.catalog.opening import make_workspace, open_catalog
 from deriva_ml.catalog.rows import Row, pages
 from deriva_ml.catalog.terms import check_terms, forget_terms
 from deriva_ml.catalog.whoami import cite, user_list, whoami
+from deriva_ml.check.findings import CheckReport
+from deriva_ml.check.workspace import check_catalog, check_workspace
 from deriva_ml.dataset import finding
 from deriva_ml.dataset.bag import DatasetBag
 from deriva_ml.dataset.dataset import Dataset
@@ -480,6 +482,13 @@ class DerivaML:
         return find.gc_executions(
             self.executions.store, older_than=older_than, status=status, delete_working_dir=delete_working_dir
         )
+
+    def check(self, read_data: bool = False) -> CheckReport:
+        """Examine this workspace, and the catalog's files where it is embedded; ``read_data`` reads every byte."""
+        report = check_workspace(self.workspace, self.cache_dir, read_data=read_data)
+        if self.host_name == EMBEDDED:
+            report.add(check_catalog(store_folder(self.working_dir)))
+        return report
 
     def pending_summary(self) -> WorkspacePendingSummary:
         """Return what the executions of this workspace have staged and not yet committed."""

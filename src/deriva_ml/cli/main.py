@@ -15,6 +15,7 @@ import click
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "bump-version": ("deriva_ml.cli.bump_version", "Tag the next version of the project here, and push it."),
+    "check": ("deriva_ml.cli.check", "Check that everything is whole that this machine keeps."),
     "demo": ("deriva_ml.cli.demo", "Record three runs on real handwritten digits, then trace the result."),
     "get": ("deriva_ml.cli.get", "Download an asset or a dataset version."),
     "init": ("deriva_ml.cli.init", "Make a place for a catalog: the user's own, or this project's with --here."),

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 S = ExecutionStatus
 
+FORGOTTEN = "asset-manifest.forgotten.json"
 _INTERRUPTED = "creation was interrupted"
 
 
@@ -138,8 +139,11 @@ def _rebuilt(session: Catalog, store: ExecutionStore, rid: str) -> Registered:
 
 
 def forget(store: ExecutionStore, rids: list[str]) -> None:
-    """Remove the records of executions, and their lock files."""
+    """Remove the records of executions, and their lock files; a manifest that stays is no longer one to rebuild from."""
     for rid in rids:
+        manifest = store.folder(rid) / MANIFEST
+        if manifest.is_file():
+            manifest.replace(manifest.with_name(FORGOTTEN))
         store.forget(rid)
         for kind in ("run", "commit", "create"):
             lock_file(store.workspace, rid, kind).unlink(missing_ok=True)

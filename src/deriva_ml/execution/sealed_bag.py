@@ -58,6 +58,7 @@ def seal_bag(run: Run, target: Path | None = None) -> Path:
         check(run)
         newest = run.staged.newest_feature()
         seal(run, None)
+        run.staging.write_manifest()
         _write(run, bag, newest, archive)
         run.store.note(run.rid, "sealed bag", bag=bag, file=str(archive))
     return archive

@@ -1,0 +1,1 @@
+"""Is a workspace whole: its store, its staged, sealed and cached files, its locks."""

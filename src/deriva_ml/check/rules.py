@@ -1,0 +1,136 @@
+"""What must hold of the store's rows, as a table of questions: each answers with the rows for which it does not.
+
+A question selects the execution and what to say of the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import cast
+
+import apsw
+
+from deriva_ml.check.findings import Finding, Weight
+from deriva_ml.execution.manifest import EntryState, Mode, plain_key
+from deriva_ml.execution.states import TRANSITIONS, ExecutionStatus
+from deriva_ml.rid import is_rid
+
+FATAL, REPAIRABLE = Weight.FATAL, Weight.REPAIRABLE
+SHOWN = 20
+
+
+def _among(values: Iterable[str]) -> str:
+    return "(" + ", ".join(f"'{value}'" for value in values) + ")"
+
+
+_STATES = _among(ExecutionStatus)
+_EDGES = _among(f"{was}/{event}/{became}" for was, row in TRANSITIONS.items() for event, became in row.items())
+_SAID = "e.asset_table || '/' || e.file_name"
+_HEX = "length({0}) != {1} OR {0} GLOB '*[^0-9a-f]*'"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One thing that must hold; ``sql`` selects (execution, what is wrong) where it does not."""
+
+    kind: str
+    weight: Weight
+    sql: str
+
+
+def _column(kind: str, weight: Weight, table: str, condition: str, said: str, who: str = "execution") -> Rule:
+    return Rule(kind, weight, f"SELECT {who}, {said} FROM {table} e WHERE {condition}")
+
+
+def _moment(kind: str, table: str, column: str, who: str = "execution") -> Rule:
+    condition = f"{column} IS NOT NULL AND julianday({column}) IS NULL"
+    return _column(kind, FATAL, table, condition, f"'{column} is no moment: ' || {column}", who)
+
+
+def _json(kind: str, table: str, column: str, shape: str = "", who: str = "execution") -> Rule:
+    wrong = f"NOT json_valid({column})" + (f" OR json_type({column}) != '{shape}'" if shape else "")
+    return _column(kind, FATAL, table, f"{column} IS NOT NULL AND ({wrong})", f"'{table}.{column} cannot be read'", who)
+
+
+RULES: tuple[Rule, ...] = (
+    # executions
+    _column("status", FATAL, "executions", f"status NOT IN {_STATES}", "'its status is ' || status", "rid"),
+    _column("catalog-status", FATAL, "executions", f"catalog_status NOT IN {_STATES}", "'the catalog status is ' || catalog_status", "rid"),
+    _column("mode", FATAL, "executions", "mode NOT IN ('online', 'offline', 'dry')", "'its mode is ' || mode", "rid"),
+    _json("config", "executions", "config", "object", "rid"),
+    _json("owner", "executions", "owner", "object", "rid"),
+    _moment("created-at", "executions", "created_at", "rid"),
+    _moment("last-activity", "executions", "last_activity", "rid"),
+    _moment("start-time", "executions", "start_time", "rid"),
+    _moment("stop-time", "executions", "stop_time", "rid"),
+    _column("duration", REPAIRABLE, "executions", "min(coalesce(duration, 0), coalesce(download_duration, 0), coalesce(upload_duration, 0)) < 0",
+            "'a duration is negative'", "rid"),
+    Rule("rid", FATAL, "SELECT rid, 'its name is no RID' FROM executions WHERE NOT is_rid(rid)"),
+    # history
+    Rule("history-end", FATAL, "SELECT e.rid, 'its status is ' || e.status || ', its history ends with ' || v.became FROM executions e "
+         "JOIN events v ON v.id = (SELECT max(id) FROM events WHERE execution = e.rid) WHERE v.became != e.status"),
+    Rule("history-none", FATAL, "SELECT rid, 'it is ' || status || ' without a history' FROM executions e WHERE status != 'Created' "
+         "AND uuid NOT LIKE 'rebuilt-%' AND NOT EXISTS (SELECT 1 FROM events WHERE execution = e.rid)"),
+    Rule("history-gap", FATAL, "SELECT execution, 'its history jumps from ' || before || ' to ' || was FROM (SELECT execution, was, lag(became) "
+         "OVER (PARTITION BY execution ORDER BY id) AS before FROM events) WHERE before IS NOT NULL AND before != was"),
+    _column("history-edge", FATAL, "events", f"event IS NOT NULL AND was || '/' || event || '/' || became NOT IN {_EDGES}",
+            "'no step leads from ' || was || ' by ' || event || ' to ' || became"),
+    _moment("history-moment", "events", "at"),
+    # assets
+    _column("entry-state", FATAL, "entries", f"state NOT IN {_among(EntryState)}", f"{_SAID} || ' has the state ' || state"),
+    _column("entry-mode", FATAL, "entries", f"mode NOT IN {_among(Mode)}", f"{_SAID} || ' has the mode ' || mode"),
+    _json("entry-types", "entries", "asset_types", "array"),
+    _json("entry-metadata", "entries", "metadata", "object"),
+    _column("entry-name", FATAL, "entries", "file_name IN ('', '.', '..') OR instr(file_name, '/')", "'a file is named ' || quote(file_name)"),
+    _column("entry-key", FATAL, "entries", "instr(key, asset_table || '/') != 1", "'the key ' || key || ' is not one of ' || asset_table"),
+    _column("entry-base", REPAIRABLE, "entries", "base != plain_key(key)", f"{_SAID} || ' is not found under its plain name'"),
+    _column("entry-path", FATAL, "entries", "leads_out(staged) OR leads_out(coalesce(sealed, 'x'))", f"{_SAID} || ' lies outside its folder'"),
+    _column("entry-unsealed", FATAL, "entries", "state = 'sealed' AND sealed IS NULL", f"{_SAID} || ' is sealed nowhere'"),
+    _column("entry-checksum", FATAL, "entries", f"state IN ('sealed', 'uploaded') AND (md5 IS NULL OR sha256 IS NULL OR {_HEX.format('md5', 32)} "
+            f"OR {_HEX.format('sha256', 64)})", f"{_SAID} || ' has no checksum, or none that is one'"),
+    _column("entry-length", FATAL, "entries", "length < 0 OR (state IN ('sealed', 'uploaded') AND length IS NULL)", f"{_SAID} || ' has no length'"),
+    _column("entry-rid", FATAL, "entries", "(state = 'uploaded' AND rid IS NULL) OR (rid IS NOT NULL AND NOT is_rid(rid))",
+            f"{_SAID} || ' has the RID ' || quote(rid)"),
+    _column("entry-url", FATAL, "entries", "state = 'uploaded' AND mode != 'record' AND coalesce(url, '') = ''", f"{_SAID} || ' is in the catalog without an address'"),
+    _moment("entry-moment", "entries", "uploaded_at"),
+    Rule("entry-shared-rid", FATAL, "SELECT e.execution, e.asset_table || ': the RID ' || e.rid || ' is that of two contents' FROM entries e JOIN entries o "
+         "ON o.execution = e.execution AND o.rid = e.rid AND o.id > e.id WHERE coalesce(o.url, '') != coalesce(e.url, '') OR coalesce(o.md5, '') != coalesce(e.md5, '')"),
+    # feature values
+    _column("feature-state", FATAL, "features", "state NOT IN ('pending', 'uploaded', 'dropped')", "feature_name || ': a value has the state ' || state"),
+    _json("feature-record", "features", "record", "object"),
+    _json("feature-identity", "features", "identity", "array"),
+    _json("feature-assets", "features", "assets", "object"),
+    Rule("feature-asset-gone", FATAL, "SELECT f.execution, f.feature_name || ': the value of ' || f.identity || ' names a file that is not staged' FROM features f, "
+         "json_each(CASE WHEN json_valid(f.assets) THEN f.assets ELSE '{}' END) a LEFT JOIN entries e ON e.id = a.value AND e.execution = f.execution "
+         "WHERE f.state = 'pending' AND (e.id IS NULL OR e.state = 'dropped')"),
+    # what was logged
+    _json("parameter", "parameters", "value"),
+    _json("metric", "metrics", "record", "object"),
+    _json("metric-step", "metrics", "step"),
+    Rule("metric-file", FATAL, "SELECT execution, 'logged metrics are said to be in ' || entry || ', which is not staged' FROM metrics m WHERE entry IS NOT NULL "
+         "AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.execution = m.execution AND e.key = m.entry) GROUP BY execution, entry"),
+    Rule("parameter-file", FATAL, "SELECT execution, 'the parameter ' || name || ' is said to be in ' || entry || ', which is not staged' FROM parameters m "
+         "WHERE entry NOT IN ('configuration.json', 'sealed') AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.execution = m.execution AND e.key = m.entry)"),
+    # the rest
+    _json("journal", "journal", "detail", "object"),
+    _column("download", REPAIRABLE, "downloads", "NOT is_rid(rid)", "'an input has the RID ' || quote(rid)"),
+)  # fmt: skip
+
+
+def row_problems(connection: apsw.Connection) -> Iterator[Finding]:
+    """Yield the rows that break a rule, and those that belong to no execution."""
+    for name, function in {"is_rid": is_rid, "plain_key": plain_key, "leads_out": _leads_out}.items():
+        connection.create_scalar_function(
+            name, cast("Callable[..., apsw.SQLiteValue]", function), 1, deterministic=True
+        )
+    for rule in RULES:
+        for execution, said in connection.execute(f"{rule.sql} LIMIT {SHOWN}"):
+            yield Finding(rule.weight, rule.kind, f"execution {execution}", str(said))
+    orphans = {table for table, *_ in connection.execute("PRAGMA foreign_key_check")}
+    for table in sorted(orphans):
+        yield Finding(FATAL, "orphans", str(table), "it has rows of executions that are not recorded")
+
+
+def _leads_out(path: str) -> bool:
+    return path.startswith("/") or ".." in path.split("/")
