@@ -174,6 +174,25 @@ def test_the_group_admin_creates_catalogs(lab: Any) -> None:
     assert lab.send("POST", "/ermrest/catalog", {"owner": ["admin"]}, ada, token=False).status == 201
 
 
+def test_a_catalog_is_opened_to_a_group_and_then_to_everybody(lab: Any) -> None:
+    ada, ben = session(lab, "ada"), session(lab, "ben")
+    catalog = lab.send("POST", "/ermrest/catalog", {}, ada, token=False).headers["location"]
+    rows = f"{catalog}/entity/public:ERMrest_RID_Lease"
+
+    def statuses() -> list[int]:
+        return [lab.send("GET", f"{catalog}/schema", headers=who, token=False).status for who in (ada, ben, {})]
+
+    assert statuses() == [200, 403, 401]
+    for roles, expected in ((["team"], [200, 200, 401]), (["*"], [200, 200, 200])):
+        assert lab.send("PUT", f"{catalog}/acl/enumerate", roles, ada, token=False).status == 200
+        assert statuses() == expected
+    assert lab.send("POST", rows, [{"ID": "mine"}], ben, token=False).status == 403
+    assert lab.send("POST", rows, [{"ID": "mine"}], token=False).status == 401
+    assert lab.send("PUT", f"{catalog}/acl/insert", ["team"], ada, token=False).status == 200
+    stored = lab.send("POST", f"{rows}?defaults=RID,RCB", [{"ID": "mine"}], ben, token=False)
+    assert (stored.status, stored.json()[0]["RCB"]) == (200, "ben"), stored.text
+
+
 def test_clients_and_groups_are_recorded(lab: Any) -> None:
     ada = session(lab, "ada")
     catalog = lab.send("POST", "/ermrest/catalog", {}, ada, token=False).headers["location"]
