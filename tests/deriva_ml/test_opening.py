@@ -258,6 +258,7 @@ class Broken(http.server.BaseHTTPRequestHandler):
 
     statuses: list[int]
     asked: list[str]
+    page: bytes = b""
 
     def do_GET(self) -> None:
         self.answer()
@@ -277,7 +278,9 @@ class Broken(http.server.BaseHTTPRequestHandler):
         body = (
             json.dumps({"snaptime": "2", "schemas": schemas}).encode() if status < 400 else b"Detail: out of order.\n"
         )
+        body = self.page or body
         self.send_response(status)
+        self.send_header("Content-Type", "text/html" if self.page else "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -334,6 +337,17 @@ def test_a_server_that_stays_broken(
     with pytest.raises(error):
         DerivaML(address, "1", credential={})
     assert len(server.asked) == (1 if status == 401 else 4)
+
+
+@pytest.mark.parametrize("status", [200, 302])
+def test_a_page_instead_of_a_catalog_is_said_so(
+    home: Path, broken: tuple[str, type[Broken]], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address, server = broken
+    monkeypatch.setattr(server, "page", b"<html>Please log in</html>", raising=False)
+    server.statuses = [status]
+    with pytest.raises(DerivaMLOfflineError, match=rf"No catalog answered \({status}, text/html\).*login page"):
+        DerivaML(address, "1", credential={})
 
 
 def test_a_write_of_unknown_outcome_is_not_repeated(home: Path, broken: tuple[str, type[Broken]]) -> None:

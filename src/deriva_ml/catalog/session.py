@@ -156,8 +156,18 @@ class Catalog:
 
     @staticmethod
     def read(response: Response) -> Any:
-        """Return the JSON document that a response carries."""
-        return json_text.loads(response.body)
+        """Return the JSON document that a response carries.
+
+        Raises:
+            DerivaMLOfflineError: it carries something else: a login page, or the page of a network that lets nobody out.
+        """
+        try:
+            return json_text.loads(response.body)
+        except ValueError as error:
+            raise DerivaMLOfflineError(
+                f"No catalog answered ({response.status}, {response.headers.get('content-type', 'no content type')}): is this a Deriva "
+                "server, and does no login page or proxy stand before it? Nothing staged is lost."
+            ) from error
 
     # ---------------------------------------------------------------------------------------------- model and moments
 
