@@ -14,6 +14,8 @@ from pathlib import Path
 
 HOME_VARIABLE = "DERIVA_ML_HOME"
 HOME_NAME = ".deriva-ml"
+SAVE_RID_VARIABLE = "DERIVA_ML_SAVE_EXECUTION_RID"
+"""Names the file in which a launcher wants to read which execution was made."""
 
 
 def find_home(working_dir: str | Path | None = None) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -80,18 +81,21 @@ def _run(
     kernel: str | None,
     log_output: bool,
 ) -> None:
-    """Run the notebook; git and nbstripout look at its code while papermill is loaded."""
+    """Run the notebook. What can be done at the same time is: its code is looked at while papermill is loaded, and the
+    rooms that commit are opened while the notebook runs.
+    """
     from deriva_ml.launch.catalog_overrides import catalog_overrides
     from deriva_ml.launch.notebook_told import code_of
 
+    chosen = (*overrides, *catalog_overrides(host, catalog))
     with ThreadPoolExecutor(1) as pool:
         code = pool.submit(code_of, notebook)
         from deriva_ml.launch import notebook_runner
 
-    chosen = (*overrides, *catalog_overrides(host, catalog))
-    parameters = notebook_runner.read_parameters(file, pairs)
-    request = notebook_runner.NotebookRequest(notebook, parameters, chosen, kernel, log_output)
-    outcome = notebook_runner.run(request, code.result())
+        parameters = notebook_runner.read_parameters(file, pairs)
+        request = notebook_runner.NotebookRequest(notebook, parameters, chosen, kernel, log_output)
+        keeping = pool.submit(importlib.import_module, "deriva_ml.launch.notebook_keeping")
+        outcome = notebook_runner.run(request, code.result(), lambda: keeping.result().keep)
     if error := notebook_runner.failed(outcome):
         raise error
     click.echo(f"Execution {outcome.execution_rid}: Uploaded" if outcome.execution_rid else "No execution was begun.")

@@ -39,9 +39,8 @@ from deriva_ml.execution.states import Event, ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
 from deriva_ml.files import hash_file, make_folder, write_whole
 from deriva_ml.names import DRY_RUN_RID
+from deriva_ml.settings import SAVE_RID_VARIABLE
 from deriva_ml.workflow.registry import add_workflow
-
-SAVE_RID_VARIABLE = "DERIVA_ML_SAVE_EXECUTION_RID"
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,6 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLException
 from deriva_ml.execution.configuration import ExecutionConfiguration
-from deriva_ml.execution.create import SAVE_RID_VARIABLE
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.launch.composed import Composed, as_list, choices_of, plain
@@ -33,6 +32,7 @@ from deriva_ml.launch.registration import find_upwards, groups, load_configs, ma
 from deriva_ml.launch.run import VALIDATE, read_dry_run, validate
 from deriva_ml.launch.task import Task, stored_targets
 from deriva_ml.ml import DerivaML
+from deriva_ml.settings import SAVE_RID_VARIABLE
 from deriva_ml.workflow.source import caller
 
 _OF_EVERY_NOTEBOOK = {field.name for field in fields(BaseConfig)}

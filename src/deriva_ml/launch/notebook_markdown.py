@@ -1,10 +1,12 @@
-"""An executed notebook as Markdown: data frames become tables, images are inside the text. A law: values in, values out."""
+"""An executed notebook as Markdown: data frames become tables, images are inside the text."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 from deriva_ml.launch.table import markdown
@@ -24,6 +26,12 @@ def written(notebook: Mapping[str, Any]) -> str:
     language = notebook.get("metadata", {}).get("kernelspec", {}).get("language", "python")
     parts = [part for cell in notebook["cells"] for part in _cell(cell, language) if part.strip()]
     return "\n\n".join(parts) + "\n"
+
+
+def cells_of(notebook: Path) -> list[dict[str, Any]]:
+    """Return the cells of a notebook's file, none where it is not there."""
+    cells: list[dict[str, Any]] = json.loads(notebook.read_text())["cells"] if notebook.exists() else []
+    return cells
 
 
 def _cell(cell: Mapping[str, Any], language: str) -> Iterator[str]:

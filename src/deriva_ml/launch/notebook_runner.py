@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,14 +17,14 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillException, PapermillExecutionError
 
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLExecutionError
-from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.launch.kernel import kernel_for, language_of
-from deriva_ml.launch.notebook_markdown import without_colours, written
+from deriva_ml.launch.notebook_markdown import cells_of
 from deriva_ml.launch.notebook_told import told
-from deriva_ml.launch.settlement import commit_and_fail
-from deriva_ml.ml import DerivaML
 from deriva_ml.workflow.capture import Code
+
+Keep = Callable[[Mapping[str, Any], Path, str | None], str]
+"""Takes what the kernel says of its execution, the executed notebook, and why it failed; returns the execution's RID."""
 
 _KERNEL_TROUBLE = (DeadKernelError, CellTimeoutError, RuntimeError)
 
@@ -48,8 +48,8 @@ class Outcome:
     failure: str | None
 
 
-def run(request: NotebookRequest, code: Code) -> Outcome:
-    """Run the notebook, whose code is ``code``, and commit the executed notebook, its Markdown rendering and its log.
+def run(request: NotebookRequest, code: Code, keep: Callable[[], Keep]) -> Outcome:
+    """Run the notebook, whose code is ``code``; what ``keep`` gives commits the executed notebook beside its outputs.
 
     Raises:
         DerivaMLConfigurationError: no such notebook, or no kernel for it.
@@ -65,11 +65,8 @@ def run(request: NotebookRequest, code: Code) -> Outcome:
             failure = _execute(request, notebook, executed)
         if not saved.exists():
             return Outcome(None, failure)
-        facts = json.loads(saved.read_text())
-        execution = _reopened(facts)
-        _stage(execution, executed, _log(executed, failure))
-        _commit(execution, failure)
-    return Outcome(execution.execution_rid, failure)
+        rid = keep()(json.loads(saved.read_text()), executed, failure)
+    return Outcome(rid, failure)
 
 
 @contextmanager
@@ -111,55 +108,9 @@ def _execute(request: NotebookRequest, notebook: Path, executed: Path) -> str | 
 
 def _last_cell(executed: Path) -> str:
     """Return which cell was running when the kernel ended."""
-    began = [cell for cell in _cells(executed) if cell.get("metadata", {}).get("papermill", {}).get("start_time")]
+    began = [cell for cell in cells_of(executed) if cell.get("metadata", {}).get("papermill", {}).get("start_time")]
     number = sum(cell["cell_type"] == "code" for cell in began)
     return f"cell {number}" if number else "its first work"
-
-
-def _cells(notebook: Path) -> list[dict[str, Any]]:
-    cells: list[dict[str, Any]] = json.loads(notebook.read_text())["cells"] if notebook.exists() else []
-    return cells
-
-
-def _reopened(facts: Mapping[str, Any]) -> Execution:
-    ml = DerivaML(
-        None if facts["hostname"] == "embedded" else facts["hostname"],
-        facts["catalog_id"],
-        working_dir=facts.get("home"),
-        clean_execution_dir=False,
-    )
-    return ml.resume_execution(facts["execution_rid"])
-
-
-def _stage(execution: Execution, executed: Path, log: str) -> None:
-    """Register what only the runner has: the executed notebook, its rendering, its log."""
-    if executed.exists():
-        kind = ["Notebook_Output"]
-        execution.asset_file_path(
-            "Execution_Asset", executed, kind, copy_file=True, description="The notebook with the outputs of this run"
-        )
-        page = execution.asset_file_path("Execution_Asset", f"{executed.stem}.md", kind, description="The same to read")
-        page.write_text(written(json.loads(executed.read_text())))
-    name = f"{executed.stem}.log"
-    execution.asset_file_path("Execution_Metadata", name, description="What the cells printed").write_text(log)
-
-
-def _log(executed: Path, failure: str | None) -> str:
-    """Return what the cells printed, and how the run ended."""
-    lines = []
-    for number, cell in enumerate((cell for cell in _cells(executed) if cell["cell_type"] == "code"), 1):
-        said = "".join("".join(out.get("text", "")) for out in cell["outputs"] if out["output_type"] == "stream")
-        tracebacks = ["\n".join(out.get("traceback", ())) for out in cell["outputs"] if out["output_type"] == "error"]
-        lines += [f"[cell {number}]", said, *tracebacks] if said or tracebacks else []
-    return without_colours("\n".join([*lines, failure or "All cells ran."])) + "\n"
-
-
-def _commit(execution: Execution, failure: str | None) -> None:
-    """Commit what the notebook and the runner staged; a failed run ends Failed again."""
-    if failure is None:
-        execution.commit_output_assets()
-    else:
-        commit_and_fail(execution, failure)
 
 
 def parameters_of(notebook: Path) -> str:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from deriva_ml.execution.create import SAVE_RID_VARIABLE
+from deriva_ml.settings import SAVE_RID_VARIABLE
 from deriva_ml.workflow.capture import Code, of_source
 from deriva_ml.workflow.source import Source
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra_zen import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
@@ -97,6 +98,7 @@ def _say(job: Job) -> None:
 
 def stored_targets() -> frozenset[str]:
     """Return every name that the configurations in Hydra's store would call: Python code of the project put them there."""
+    Plugins.instance()  # launchers and sweepers that are installed store their own configurations
     return frozenset(name for node in _nodes(ConfigStore.instance().repo) for _, name in safety.targets(node))
 
 
