@@ -326,3 +326,14 @@ def test_the_past_is_only_read_and_by_the_rights_of_its_time(lab: Lab) -> None:
     assert lab.status("ann", "GET", "/entity/lab:Sample") == 403
     assert lab.ask("eve", "GET", "/entity/lab:Sample", base=at).status == 403
     assert lab.ask("ann", "POST", "/entity/lab:Sample", [{"Label": "z"}], base=at).status == 403
+
+
+def test_somebody_without_a_name_over_http(served: Any) -> None:
+    base = served.send("POST", "/ermrest/catalog", {}).headers["location"]
+    assert served.send("GET", f"{base}/schema", token=False).status == 401
+    assert served.send("PUT", f"{base}/acl/enumerate", ["*"]).status == 200
+    assert served.send("GET", f"{base}/schema", token=False).status == 200
+    lease = f"{base}/entity/public:ERMrest_RID_Lease"
+    assert served.send("GET", lease, token=False).status == 200
+    assert served.send("GET", f"{base}/entity/public:ERMrest_Client", token=False).status == 409
+    assert served.send("POST", lease, [{"ID": "x"}], token=False).status == 401
