@@ -24,7 +24,8 @@ from deriva_ml.execution.identify import identify
 from deriva_ml.execution.load import load_assets, load_features, load_links, load_objects, verify
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.plan import AssetGroup, bag_model, bag_payloads, bag_tables, groups
-from deriva_ml.execution.report import UploadCallback, UploadReport
+from deriva_ml.execution.provenance import record_gaps
+from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
 from deriva_ml.execution.run import OUT_OF_REACH, Run
 from deriva_ml.execution.seal import check, seal
 from deriva_ml.execution.states import Event, ExecutionStatus
@@ -35,6 +36,10 @@ from deriva_ml.schema.install import unknown_file
 log = logging.getLogger(__name__)
 
 S = ExecutionStatus
+
+_GOES_ON = (
+    "Nothing staged is lost: `commit_output_assets()` (or `deriva-ml-upload --execution {0}`) goes on where this stopped."
+)
 
 
 def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> UploadReport:
@@ -57,7 +62,11 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
             run.staged.entries(EntryState.PENDING)
         )  # what the state promises is on the disk before it
         _begin(run)
-        report = _upload(run, notes, clean, progress)
+        try:
+            report = _upload(run, notes, clean, progress)
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"The commit of execution {run.rid} was interrupted. {_GOES_ON.format(run.rid)}")
+            raise
         report.notes += notes
         return report
 
@@ -104,8 +113,7 @@ def _upload(run: Run, notes: Sequence[str], clean: bool, progress: UploadCallbac
 
 def _unfinished(run: Run, error: BaseException) -> DerivaMLUploadError:
     return DerivaMLUploadError(
-        f"The commit of execution {run.rid} did not finish: {error}\nNothing staged is lost: `commit_output_assets()` (or "
-        f"`deriva-ml-upload --execution {run.rid}`) goes on where this stopped."
+        f"The commit of execution {run.rid} did not finish: {error}\n{_GOES_ON.format(run.rid)}"
     )
 
 
@@ -134,7 +142,7 @@ def _send(
         ]
     features = load_features(run, newest)
     verify(run, loaded, features, newest)
-    _record_unknown_input(run)
+    report.notes += record_gaps(run, _declares_input(run))
     done = [entry for group in loaded for entry in group.entries]
     _finish(run, done, notes, newest, monotonic() - began)
     _tell(report, done, features)
@@ -168,12 +176,18 @@ def _write_bag(run: Run, assets: Sequence[AssetGroup], newest: int) -> None:
     run.store.note(run.rid, "bag written", assets=sum(len(group.assets) for group in assets))
 
 
-def _record_unknown_input(run: Run) -> None:
-    """An execution that declared no input gets the sentinel File: whoever follows the data sees that its origin is unknown."""
+def _declares_input(run: Run) -> bool:
+    """Return whether the execution declared an input; if not, the sentinel File stands for what is not known."""
     config = run.registered.config
     later = any(step == "input" for step, _ in run.store.journal(run.rid))
     if config.get("datasets") or config.get("assets") or later or run.staged.downloads():
-        return
+        return True
+    _record_unknown_input(run)
+    return False
+
+
+def _record_unknown_input(run: Run) -> None:
+    """Whoever follows the data sees that its origin is unknown."""
     model = run.session.model()
     file = TableName(run.session.ml_schema, "File")
     links = model.asset_execution(file)
@@ -200,6 +214,10 @@ def _finish(run: Run, done: Sequence[Entry], notes: Sequence[str], newest: int, 
 def _tell(report: UploadReport, done: Sequence[Entry], features: dict[TableName, int]) -> None:
     for entry in done:
         report.count(entry.schema, entry.table, uploaded=1)
+        state = "reused" if entry.reused else "uploaded"
+        report.items.append(
+            UploadItem(report.execution_rids[0], entry.table, entry.file_name, state, entry.rid, entry.url, entry.length)
+        )
         if entry.reused:
             report.notes.append(f"{entry.label} was in the catalog already, as {entry.rid}")
     for table, count in features.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from deriva_ml import DerivaML, Workflow
+from deriva_ml import DerivaML, DerivaMLValidationError, Workflow
 from deriva_ml.execution import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore
 
@@ -112,3 +112,40 @@ def test_a_worker_that_is_ended_does_not_speak_for_the_run(local_lab: DerivaML, 
     assert exe.status is S.Stopped
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     assert not list((local_lab.workspace / "locks").glob("*.end"))
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"url": "https://example.org/x.py", "checksum": "x"}, ""),
+        ({"url": "https://example.org/x.py", "checksum": ""}, "has no Checksum"),
+    ],
+)
+def test_what_the_provenance_lacks_is_written_down_and_told(
+    local_lab: DerivaML, given: dict[str, str], missing: str
+) -> None:
+    workflow = Workflow(name="x", workflow_type="Training", **given)
+    with local_lab.create_execution(workflow=workflow) as exe:
+        exe.log_metrics({"loss": 1})
+    report = exe.commit_output_assets()
+    assert all(missing in note for note in report.notes)
+    assert bool(report.notes) is bool(missing)
+    [detail] = [detail for step, detail in ExecutionStore(local_lab.workspace).journal(exe.rid) if step == "provenance"]
+    assert detail["inputs"].startswith("unknown")
+    assert bool(detail["missing"]) is bool(missing)
+
+
+def test_many_files_are_registered_together_or_not_at_all(
+    local_lab: DerivaML, workflow: Workflow, elsewhere: Path
+) -> None:
+    files = [elsewhere / f"{number}.txt" for number in range(20)]
+    for file in files:
+        file.write_text(file.name)
+    with local_lab.create_execution(workflow=workflow) as exe:
+        with pytest.raises(DerivaMLValidationError, match="absent"):
+            exe.asset_file_paths("Image", [*files, elsewhere / "absent"])
+        assert not exe.pending_summary().assets
+        paths = exe.asset_file_paths("Image", files, description="together")
+        assert [path.read_text() for path in paths] == [file.name for file in files]
+        paths[0].unlink()  # a link that the power took is made again
+    assert exe.commit_output_assets().total_uploaded == 20
