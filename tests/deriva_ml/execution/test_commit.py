@@ -71,6 +71,17 @@ def test_files_become_assets_with_their_facts(lab: DerivaML, workflow: Workflow,
     assert {asset.rid for asset in exe.list_assets(asset_role="Output")} >= {image.asset_rid, mask.asset_rid}
 
 
+@pytest.mark.parametrize("name", ["My Model", "Bild ü", "100%", "O'Brien", "a?b#c;d:e,f", "a/b"])
+def test_a_table_of_any_name_holds_files(lab: DerivaML, workflow: Workflow, name: str) -> None:
+    lab.create_asset(name)
+    with lab.create_execution(workflow=workflow) as exe:
+        exe.asset_file_path(name, f"{name.replace('/', '-')}.txt").write_text(name)
+    exe.commit_output_assets()
+    (made,) = exe.uploaded_assets[name]
+    with lab.create_execution(workflow=workflow, assets=[made.asset_rid]) as reader:
+        assert reader.asset_paths[name][0].read_text() == name
+
+
 def test_directional_types_may_be_given_and_count_once(lab: DerivaML, workflow: Workflow, rows: Rows) -> None:
     with lab.create_execution(workflow=workflow) as exe:
         exe.asset_file_path("Image", "a.txt", asset_types=["Output_File", "Derived"]).write_text("a")
