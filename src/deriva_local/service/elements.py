@@ -363,7 +363,7 @@ def foreign_key(visit: Visit, part: ForeignKeyResource) -> Response:
     document = _one(json_body(visit.request)) if method == "PUT" else {}
     with visit.writing() as session:
         home = visit.own_table(session, part.schema, part.table)
-        found = chosen(session.model, part)
+        found = chosen(visit.seen(session), part)
         if method == "DELETE":
             model = session.model
             for each in found:

@@ -93,6 +93,16 @@ def test_the_rows_are_still_as_they_were(lab: Lab) -> None:
     assert lab.get("owner", "/entity/lab:Sample@sort(Label)") == before
 
 
+@pytest.mark.parametrize("hidden", [TEAM, f"{SAMPLE}/column/Team", f"{TEAM}/column/Name", f"{SAMPLE}/column/RID"])
+@pytest.mark.parametrize("lists", [{"owner": ["ann"]}, {"write": ["ann"]}, {"select": ["ann"], "insert": ["ann"]}])
+def test_no_door_fails_for_who_sees_a_part(lab: Lab, hidden: str, lists: dict[str, list[str]]) -> None:
+    lab.allow(enumerate=["*"])
+    lab.allow(SAMPLE, **lists)
+    lab.allow(hidden, enumerate=[], select=[])
+    for method, path, body in EVERY_DOOR:
+        assert lab.status("ann", method, path, body) in (200, 201, 204, 400, 403, 404, 409)
+
+
 WRITES: dict[str, tuple[str, str, Any]] = {
     "read": ("GET", "/entity/lab:Sample", b""),
     "insert": ("POST", f"/entity/lab:Sample?{DEFAULTS}", [{"Label": "z"}]),
