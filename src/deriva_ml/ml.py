@@ -35,11 +35,14 @@ from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.executions import Executions
 from deriva_ml.execution.find import ExecutionSnapshot
+from deriva_ml.execution.folders import clean_execution_dirs
+from deriva_ml.execution.mark import mark
 from deriva_ml.execution.pending import pending_in
 from deriva_ml.execution.record import ExecutionRecord, lookup_record, records
 from deriva_ml.execution.recover import recover_workspace
 from deriva_ml.execution.report import UploadCallback, UploadReport, WorkspacePendingSummary
 from deriva_ml.execution.roles import assets_of, executions_with_assets
+from deriva_ml.execution.stale import Stale, find_stale
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.feature import feature
 from deriva_ml.feature.feature import Feature
@@ -474,6 +477,20 @@ class DerivaML:
     def find_incomplete_executions(self) -> list[ExecutionSnapshot]:
         """Return the executions of this workspace that are neither Uploaded nor given up."""
         return find.find_incomplete(self.executions.store)
+
+    def find_stale_executions(self) -> list[Stale]:
+        """Return the executions that wait for somebody: dead ones, uncommitted ones, those of machines out of sight."""
+        return find_stale(self.session, self.executions.store)
+
+    def mark_execution(self, execution_rid: str, status: ExecutionStatus | str, reason: str) -> ExecutionStatus:
+        """Settle by hand what no machine can know; see :func:`deriva_ml.execution.mark.mark`. Return the state it had."""
+        return mark(self.session, self.executions.store, execution_rid, str(status), reason)
+
+    def clean_execution_dirs(
+        self, older_than_days: float | None = None, exclude_rids: Iterable[str] = ()
+    ) -> dict[str, Any]:
+        """Remove the folders of executions whose files are all in the catalog, or that were given up; return what was freed."""
+        return clean_execution_dirs(self.executions.store, older_than_days, exclude_rids)
 
     def gc_executions(
         self, *, older_than: datetime | None = None, status: Any = None, delete_working_dir: bool = False

@@ -21,6 +21,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("deriva_ml.cli.init", "Make a place for a catalog: the user's own, or this project's with --here."),
     "install-kernel": ("deriva_ml.cli.install_kernel", "Give this environment a Jupyter kernel."),
     "lineage": ("deriva_ml.cli.lineage", "Walk from a result back to the raw data."),
+    "mark": ("deriva_ml.cli.mark", "Settle the state of an execution by hand."),
+    "resume": ("deriva_ml.cli.resume", "Settle a dead run, and say what it left."),
     "run": ("deriva_ml.cli.run", "Run a model function with its configurations, recorded."),
     "run-notebook": ("deriva_ml.cli.run_notebook", "Run a notebook, recorded."),
     "serve": ("deriva_ml.cli.serve", "Serve the embedded catalog on loopback HTTP or HTTPS."),

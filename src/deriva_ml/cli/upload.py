@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,7 @@ def _document(report: UploadReport) -> dict[str, object]:
         "per_table": report.per_table,
         "errors": report.errors,
         "notes": report.notes,
+        "items": [asdict(item) for item in report.items],
     }
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLException
 from deriva_ml.execution.commit import commit
+from deriva_ml.execution.manifest import EntryState
 from deriva_ml.execution.pending import pending_of
 from deriva_ml.execution.recover import recover_workspace, reopen
-from deriva_ml.execution.report import UploadCallback, UploadReport
+from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore
@@ -60,7 +61,12 @@ def _commit_one(
 
 
 def _count_failed(store: ExecutionStore, rid: str, report: UploadReport) -> None:
-    summary = pending_of(Staged(store, rid))
+    staged = Staged(store, rid)
+    report.items += [
+        UploadItem(rid, entry.table, entry.file_name, "failed", length=entry.length)
+        for entry in staged.entries(EntryState.PENDING, EntryState.SEALED)
+    ]
+    summary = pending_of(staged)
     for asset in summary.assets:
         report.count("", asset.table, failed=asset.pending)
     for row in summary.rows:

@@ -37,9 +37,7 @@ log = logging.getLogger(__name__)
 
 S = ExecutionStatus
 
-_GOES_ON = (
-    "Nothing staged is lost: `commit_output_assets()` (or `deriva-ml-upload --execution {0}`) goes on where this stopped."
-)
+_GOES_ON = "Nothing staged is lost: `commit_output_assets()` (or `deriva-ml-upload --execution {0}`) goes on where this stopped."
 
 
 def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> UploadReport:
@@ -112,9 +110,7 @@ def _upload(run: Run, notes: Sequence[str], clean: bool, progress: UploadCallbac
 
 
 def _unfinished(run: Run, error: BaseException) -> DerivaMLUploadError:
-    return DerivaMLUploadError(
-        f"The commit of execution {run.rid} did not finish: {error}\n{_GOES_ON.format(run.rid)}"
-    )
+    return DerivaMLUploadError(f"The commit of execution {run.rid} did not finish: {error}\n{_GOES_ON.format(run.rid)}")
 
 
 def _failed(run: Run, error: BaseException) -> None:
@@ -216,7 +212,9 @@ def _tell(report: UploadReport, done: Sequence[Entry], features: dict[TableName,
         report.count(entry.schema, entry.table, uploaded=1)
         state = "reused" if entry.reused else "uploaded"
         report.items.append(
-            UploadItem(report.execution_rids[0], entry.table, entry.file_name, state, entry.rid, entry.url, entry.length)
+            UploadItem(
+                report.execution_rids[0], entry.table, entry.file_name, state, entry.rid, entry.url, entry.length
+            )
         )
         if entry.reused:
             report.notes.append(f"{entry.label} was in the catalog already, as {entry.rid}")

@@ -27,12 +27,25 @@ class UploadProgress:
 UploadCallback: TypeAlias = Callable[[UploadProgress], None]
 
 
+@dataclass(frozen=True, slots=True)
+class UploadItem:
+    """What became of one file; ``state`` is "uploaded", "reused" (the catalog had it already) or "failed" (still waiting)."""
+
+    execution_rid: str
+    table: str
+    file_name: str
+    state: str
+    rid: str | None = None
+    url: str | None = None
+    length: int | None = None
+
+
 @dataclass(slots=True)
 class UploadReport:
     """The result of one commit, or of several.
 
     ``per_table`` counts assets and feature values: ``{"schema/table": {"uploaded": n, "failed": n}}``. ``notes`` says
-    what is worth knowing: which assets the catalog had already, which files were kept.
+    what is worth knowing: which assets the catalog had already, which files were kept. ``items`` has each file.
     """
 
     execution_rids: list[str] = field(default_factory=list)
@@ -41,6 +54,7 @@ class UploadReport:
     per_table: dict[str, dict[str, int]] = field(default_factory=dict)
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    items: list[UploadItem] = field(default_factory=list)
 
     def count(self, schema: str, table: str, *, uploaded: int = 0, failed: int = 0) -> None:
         """Add what became of rows of one table."""
@@ -55,6 +69,7 @@ class UploadReport:
         self.execution_rids += other.execution_rids
         self.errors += other.errors
         self.notes += other.notes
+        self.items += other.items
         for name, row in other.per_table.items():
             schema, _, table = name.partition("/")
             self.count(schema, table, **row)

@@ -1,0 +1,78 @@
+"""Settling by hand what no machine can know: the state of an execution, with the reason that its user gives."""
+
+from __future__ import annotations
+
+from deriva_ml.catalog.rows import select, update_if
+from deriva_ml.catalog.session import Catalog
+from deriva_ml.errors import (
+    DerivaMLBusyError,
+    DerivaMLNotFoundError,
+    DerivaMLStateInconsistency,
+    DerivaMLValidationError,
+)
+from deriva_ml.execution import liveness
+from deriva_ml.execution.run import Run, lock_file
+from deriva_ml.execution.states import Event, ExecutionStatus, event_towards, status_named
+from deriva_ml.execution.store import ExecutionStore
+from deriva_ml.names import TableName
+
+S = ExecutionStatus
+BY_HAND = (S.Stopped, S.Failed, S.Pending_Upload, S.Aborted)
+"""What a person may say of a run. That it runs, only its process knows; that it is uploaded, only a commit."""
+
+
+def mark(session: Catalog, store: ExecutionStore, rid: str, state: str, reason: str) -> ExecutionStatus:
+    """Bring an execution to ``state`` in the catalog, and here if this workspace knows it; return the state it had.
+
+    Where the two contradict each other, the catalog's state counts.
+
+    Raises:
+        DerivaMLValidationError: no such state, one that nobody can give by hand, or no reason.
+        InvalidTransitionError: nothing leads there from the state it has.
+        DerivaMLBusyError: a living process on this machine runs or commits it.
+        DerivaMLNotFoundError: the catalog has no such execution.
+        DerivaMLStateInconsistency: somebody else changed it at the same moment.
+    """
+    target = status_named(state)
+    if target not in BY_HAND:
+        raise DerivaMLValidationError(f"{target} is not given by hand; {', '.join(BY_HAND)} are.")
+    if not reason.strip():
+        raise DerivaMLValidationError("Say why: the reason is kept with the execution.")
+    there = _catalog_status(session, rid)
+    if store.get(rid) is None:
+        _mark_catalog(session, rid, there, target, reason)
+        return there
+    for kind in ("run", "commit"):
+        if liveness.held_here(lock_file(store.workspace, rid, kind)):
+            raise DerivaMLBusyError(f"Execution {rid} is at work in this very process.")
+        liveness.take(lock_file(store.workspace, rid, kind), f"Execution {rid} cannot be marked").release()
+    run = Run(session, store, rid)
+    _mark_run(run, there, target, reason)
+    return there
+
+
+def _catalog_status(session: Catalog, rid: str) -> ExecutionStatus:
+    rows = select(session, TableName(session.ml_schema, "Execution"), {"RID": rid}, columns=["RID", "Status"])
+    if not rows:
+        raise DerivaMLNotFoundError(f"The catalog has no execution {rid}.")
+    return S(rows[0]["Status"] or S.Created)
+
+
+def _mark_run(run: Run, there: ExecutionStatus, target: ExecutionStatus, reason: str) -> None:
+    here = run.registered.status
+    if here is not there and target is not here:
+        run.store.adopt(run.rid, there, f"the catalog says {there}")
+        here = there
+    event = event_towards(here, target, run.rid)
+    if event is None:
+        run.store.message(run.rid, reason)
+        run.tell(None, target)
+    else:
+        run.happen(event, reason, values={"error": reason} if event in (Event.FAIL, Event.ABORT) else None)
+
+
+def _mark_catalog(session: Catalog, rid: str, there: ExecutionStatus, target: ExecutionStatus, reason: str) -> None:
+    event_towards(there, target, rid)
+    table = TableName(session.ml_schema, "Execution")
+    if not update_if(session, table, rid, {"Status": there.value}, {"Status": target.value, "Status_Detail": reason}):
+        raise DerivaMLStateInconsistency(f"Somebody else changed execution {rid} just now: look again, then mark it.")
