@@ -208,8 +208,7 @@ def test_arrays_in_csv(calm: Catalog) -> None:
     path = "/attribute/zoo:Animal/Name=any(Tom,Al)/Name,Tags,Tame@sort(Name)"
     assert calm.send("GET", path, accept="text/csv").text == 'Name,Tags,Tame\nAl,,\nTom,"{loud,grey}",t\n'
     assert (
-        calm.send("GET", path + "?accept=csv&arrays=json").text
-        == 'Name,Tags,Tame\nAl,,\nTom,"[""loud"",""grey""]",t\n'
+        calm.send("GET", path + "?accept=csv&arrays=json").text == 'Name,Tags,Tame\nAl,,\nTom,"[""loud"",""grey""]",t\n'
     )
 
 
