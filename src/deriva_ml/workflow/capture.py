@@ -16,6 +16,7 @@ from pathlib import Path
 from deriva_ml.workflow import git
 from deriva_ml.workflow.container import image
 from deriva_ml.workflow.notebook import notebook_checksum
+from deriva_ml.workflow.package import installed
 from deriva_ml.workflow.source import Source, caller
 from deriva_ml.workflow.version import project_version
 
@@ -91,6 +92,10 @@ def of_source(source: Source, allow_dirty: bool = False) -> Code:
     path = source.path
     if path is None:
         return Code(is_notebook=source.is_notebook, problems=(f"The code is not known: {source.reason}.",))
+    package = installed(path)
+    if package is not None:
+        checksum = git.content_checksum(path.read_bytes())
+        return Code(package.url, checksum, package.version, package.commit, dirty=None, is_notebook=source.is_notebook)
     try:
         tree = git.tree_of(path, _ignored())
     except git.GitUnknown as error:
