@@ -157,13 +157,20 @@ def read_parameters(file: Path | None, pairs: Sequence[tuple[str, str]]) -> dict
 
 
 def _value(text: str) -> Any:
-    """Return a value typed on the command line: a number, true, false, null, a list, else the text."""
+    """Return a value typed on the command line: a number, true, false, null, a list or mapping in brackets, else the text."""
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError:
         return text
+    if isinstance(value, dict) and not text.lstrip().startswith("{"):
+        return text
+    return _number(text) if isinstance(value, str) else value
+
+
+def _number(text: str) -> float | str:
+    """Return the number that YAML takes for a text, like 1e-3; else the text."""
     try:
-        return float(text) if isinstance(value, str) else value
+        return float(text)
     except ValueError:
         return text
 

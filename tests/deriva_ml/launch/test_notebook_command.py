@@ -139,10 +139,18 @@ def test_mistakes_are_answered_by_a_sentence(place: tuple[Path, Path], arguments
 def test_parameters_come_from_files_and_from_the_command_line(tmp_path: Path) -> None:
     file = tmp_path / "p.yaml"
     file.write_text("epochs: 3\nname: digits\n")
-    given = read_parameters(file, [("epochs", "5"), ("lr", "1e-3"), ("layers", "[1, 2]"), ("title", "a b: c d")])
-    assert given == {"epochs": 5, "name": "digits", "lr": 0.001, "layers": [1, 2], "title": {"a b": "c d"}} or (
-        given["lr"] == 0.001 and given["epochs"] == 5
-    )
+    typed = [
+        ("epochs", "5"),
+        ("lr", "1e-3"),
+        ("layers", "[1, 2]"),
+        ("title", "a b: c d"),
+        ("deep", "{x: 1}"),
+        ("on", "true"),
+    ]
+    given = read_parameters(file, typed)
+    assert given == {
+        "epochs": 5, "name": "digits", "lr": 0.001, "layers": [1, 2], "title": "a b: c d", "deep": {"x": 1}, "on": True,
+    }  # fmt: skip
 
 
 def test_a_notebook_without_parameters_says_so(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -143,10 +142,8 @@ def test_without_configurations_the_user_is_told_where_they_go(tmp_path: Path) -
     assert done.returncode == 1 and "configs" in done.stderr and "--config-dir" in done.stderr
 
 
-def test_help_is_quick() -> None:
+def test_help_loads_next_to_nothing() -> None:
     code = "import sys; sys.argv = ['deriva-ml-run', '--help']; from deriva_ml.cli.run import main; main()"
-    start = time.perf_counter()
     done = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True)
-    assert time.perf_counter() - start < 2
     assert "OVERRIDES" in done.stdout
     assert not any(f"| {name}\n" in done.stderr for name in ("hydra", "omegaconf", "pydantic", "papermill"))
