@@ -60,7 +60,9 @@ class DerivaMLTableNotFound(DerivaMLNotFoundError):
 
     def __init__(self, table_name: str, message: str | None = None, known: Iterable[str] = ()) -> None:
         listing = ", ".join(sorted(known))
-        super().__init__(message or f"No table is named {table_name!r}." + (f" There are: {listing}." if listing else ""))
+        super().__init__(
+            message or f"No table is named {table_name!r}." + (f" There are: {listing}." if listing else "")
+        )
         self.table_name = table_name
 
 
@@ -68,7 +70,9 @@ class DerivaMLFeatureNotFound(DerivaMLNotFoundError):
     """This table has no such feature."""
 
     def __init__(self, table: str, feature: str, message: str | None = None) -> None:
-        super().__init__(message or f"Table {table!r} has no feature {feature!r}. `ml.find_features({table!r})` lists them.")
+        super().__init__(
+            message or f"Table {table!r} has no feature {feature!r}. `ml.find_features({table!r})` lists them."
+        )
         self.table = table
         self.feature = feature
 
@@ -130,7 +134,9 @@ class DerivaMLMaterializeLimitExceeded(DerivaMLValidationError):
     """A read would bring more rows into memory than the caller allowed."""
 
     def __init__(self, actual_count: int, limit: int) -> None:
-        super().__init__(f"The read has {actual_count} rows, the limit is {limit}: narrow it or raise materialize_limit.")
+        super().__init__(
+            f"The read has {actual_count} rows, the limit is {limit}: narrow it or raise materialize_limit."
+        )
         self.actual_count = actual_count
         self.limit = limit
 
@@ -167,7 +173,9 @@ class InvalidTransitionError(DerivaMLExecutionError):
         self.allowed = tuple(str(state) for state in allowed)
         self.rid = rid
         ways = ", ".join(self.allowed) or "nowhere: it is final"
-        super().__init__(f"Execution{f' {rid}' if rid else ''} is {current} and cannot become {target}; from {current} it can go to {ways}.")
+        super().__init__(
+            f"Execution{f' {rid}' if rid else ''} is {current} and cannot become {target}; from {current} it can go to {ways}."
+        )
 
 
 class DerivaMLWorkflowError(DerivaMLExecutionError):
@@ -180,7 +188,9 @@ class DerivaMLDirtyWorkflowError(DerivaMLWorkflowError):
     def __init__(self, path: str, dirty_paths: Iterable[str] = ()) -> None:
         self.path = path
         self.dirty_paths = list(dirty_paths)
-        super().__init__(f"{path} has uncommitted changes ({', '.join(self.dirty_paths[:10])}): commit them, or allow a dirty tree.")
+        super().__init__(
+            f"{path} has uncommitted changes ({', '.join(self.dirty_paths[:10])}): commit them, or allow a dirty tree."
+        )
 
 
 class DerivaMLUploadError(DerivaMLExecutionError):

@@ -163,3 +163,10 @@ def locked(path: Path) -> Iterator[None]:
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def hide_from_git(folder: Path) -> None:
+    """Let git overlook all of ``folder``, a folder of our own: a home inside a work tree must not make it dirty."""
+    ignore = folder / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")

@@ -81,6 +81,15 @@ def test_a_project_of_its_own_is_found_from_below(tmp_path: Path, monkeypatch: p
     assert DerivaML().working_dir == tmp_path / "project" / ".deriva-ml"
 
 
+def test_a_home_inside_a_work_tree_leaves_it_clean(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    DerivaML(working_dir=tmp_path / "state")
+    status = subprocess.run(
+        ["git", "status", "--porcelain", "-uall"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert status.stdout == ""
+
+
 def test_sentinels_stand_for_the_unknown_once(ml: DerivaML) -> None:
     session, schema = ml.session, ml.ml_schema
     first = (unknown_execution(session), unknown_file(session))

@@ -13,7 +13,7 @@ from deriva_local.store.place import ReadOnlyStore, refuse_network
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError
-from deriva_ml.files import BLOCK, locked, replacing
+from deriva_ml.files import BLOCK, hide_from_git, locked, replacing
 from deriva_ml.schema.install import install, is_complete
 from deriva_ml.settings import store_folder
 
@@ -46,7 +46,7 @@ def open_or_create(home: Path, catalog_id: str = FIRST_CATALOG) -> tuple[Embedde
     """
     port = EmbeddedPort(store_folder(home))
     if catalog_id == FIRST_CATALOG and not _ready(port):
-        with locked(home / "create.lock"):
+        with locked(store_folder(home) / "create.lock"):
             if not _ready(port):
                 _create(port)
     return port, catalog_id
@@ -82,6 +82,7 @@ class EmbeddedPort:
         refuse_network_folder(store_folder)
         try:
             store_folder.mkdir(parents=True, exist_ok=True)
+            hide_from_git(store_folder)
             self.service = attach(store_folder)
         except (PermissionError, ReadOnlyStore) as error:
             raise DerivaMLReadOnlyError(

@@ -11,6 +11,7 @@ from deriva_ml.catalog.port import Port
 from deriva_ml.catalog.remote import RemotePort
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError, DerivaMLSchemaError
+from deriva_ml.files import hide_from_git
 from deriva_ml.names import ML_SCHEMA
 from deriva_ml.settings import workspace_folder
 
@@ -72,6 +73,7 @@ def make_workspace(home: Path, catalog: Catalog) -> Path:
     folder = workspace_folder(home, catalog.host, catalog.catalog_id)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        hide_from_git(folder.parent)
     except OSError as error:
         raise DerivaMLReadOnlyError(
             f"{folder} cannot be made: {error.strerror}. Choose another place with DERIVA_ML_HOME."

@@ -13,16 +13,23 @@ from deriva_ml.execution.recover import recover_workspace, reopen
 from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import ExecutionStatus
-from deriva_ml.execution.store import ExecutionStore
+from deriva_ml.execution.store import ExecutionStore, Registered
 
 S = ExecutionStatus
 
 
 def pending_rids(store: ExecutionStore) -> list[str]:
-    """Return the executions that a commit has something to do for, oldest first; running, new and aborted ones have not."""
+    """Return the executions that a commit has something to do for, oldest first; running, new and aborted ones have not.
+
+    A run that failed and left nothing stays Failed: only the one whose upload failed is tried again.
+    """
     found = store.select("status IN ('Stopped', 'Failed', 'Pending_Upload', 'Uploaded')")
-    waiting = [run.rid for run in found if run.status is not S.Uploaded or Staged(store, run.rid).has_pending()]
-    return waiting[::-1]
+    return [run.rid for run in found if _waits(store, run)][::-1]
+
+
+def _waits(store: ExecutionStore, run: Registered) -> bool:
+    ended = run.status is S.Uploaded or (run.status is S.Failed and store.unhappy_end(run.rid) is not None)
+    return not ended or Staged(store, run.rid).has_pending()
 
 
 def commit_pending(

@@ -174,9 +174,9 @@ class Execution:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the run: Running → Stopped, or Failed with the error, which goes on its way."""
+        """End the run: Running → Stopped, or Failed with the error, which goes on its way. ``sys.exit(0)`` is no error."""
         if self.status is S.Running:
-            if error is None:
+            if error is None or (isinstance(error, SystemExit) and not error.code):
                 self.execution_stop()
             else:
                 self._fail(error)

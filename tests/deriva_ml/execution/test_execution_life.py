@@ -60,6 +60,14 @@ def test_an_error_in_the_block_fails_the_run_and_goes_on_its_way(lab: DerivaML, 
     assert [asset.file_name for asset in exe.uploaded_assets] == ["half.txt"]
 
 
+@pytest.mark.parametrize(("code", "ended"), [(None, "Stopped"), (0, "Stopped"), (3, "Failed"), ("why", "Failed")])
+def test_sys_exit_ends_a_run_as_its_code_says(lab: DerivaML, workflow: Workflow, code: Any, ended: str) -> None:
+    exe = lab.create_execution(workflow=workflow)
+    with pytest.raises(SystemExit), exe:
+        raise SystemExit(code)
+    assert exe.status == ended
+
+
 def test_a_run_that_failed_before_it_wrote_a_file_commits_the_rest(lab: DerivaML, workflow: Workflow) -> None:
     exe = lab.create_execution(workflow=workflow)
     with pytest.raises(RuntimeError), exe:

@@ -118,13 +118,14 @@ def test_everything_that_waits_is_committed_and_one_failure_keeps_nobody_back(
     with broken:
         broken.asset_file_path("Image", "never.txt")
     report = lab.commit_pending_executions()
-    assert set(report.execution_rids) == {runs["stopped"].rid, runs["failed"].rid, broken.rid}
+    assert set(report.execution_rids) == {runs["stopped"].rid, broken.rid}
     assert report.total_uploaded == 1
     (error,) = report.errors
     assert error.startswith(f"{broken.rid}: ")
     assert report.total_failed == 1
     assert lab.lookup_execution(runs["stopped"].rid).status is S.Uploaded
     assert runs["created"].status is S.Created
+    assert runs["failed"].status is S.Failed, "it left nothing to commit: its end stays what it was"
     broken.asset_file_path("Image", "never.txt").write_text("now")
     assert lab.commit_pending_executions(execution_rids=[broken.rid]).errors == []
     assert lab.commit_pending_executions().execution_rids == []
