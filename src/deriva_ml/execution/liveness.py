@@ -134,4 +134,6 @@ def _read(descriptor: int) -> dict[str, Any]:
 
 def _sentence(what: str, about: Mapping[str, Any]) -> str:
     who = f"process {about.get('pid', '?')} on {about.get('host', 'this machine')}"
-    return f"{what}: {who} has been at it since {about.get('since', 'a moment ago')}. Wait for it to end, then try again."
+    return (
+        f"{what}: {who} has been at it since {about.get('since', 'a moment ago')}. Wait for it to end, then try again."
+    )

@@ -82,7 +82,13 @@ class Record(BaseModel):
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(None, {}), ({}, {}), ({"Size": 1}, {"Size": 1}), (Record(Size=1), {"Size": 1}), (Record(Size=1, Note=None), {"Size": 1})],
+    [
+        (None, {}),
+        ({}, {}),
+        ({"Size": 1}, {"Size": 1}),
+        (Record(Size=1), {"Size": 1}),
+        (Record(Size=1, Note=None), {"Size": 1}),
+    ],
 )
 def test_metadata_is_a_mapping_or_a_record(given: Any, expected: dict[str, Any]) -> None:
     assert as_mapping(given) == expected
