@@ -103,6 +103,7 @@ def test_a_run_on_another_host_is_never_called_dead(local_lab: DerivaML, home: P
 
 
 def test_a_worker_that_is_ended_does_not_speak_for_the_run(local_lab: DerivaML, workflow: Workflow) -> None:
+    before = signal.getsignal(signal.SIGTERM)
     with local_lab.create_execution(workflow=workflow) as exe:
         worker = os.fork()
         if worker == 0:
@@ -110,7 +111,7 @@ def test_a_worker_that_is_ended_does_not_speak_for_the_run(local_lab: DerivaML, 
         time.sleep(0.05)
         assert os.WTERMSIG(end(worker, signal.SIGTERM)) == signal.SIGTERM
     assert exe.status is S.Stopped
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is before
     assert not list((local_lab.workspace / "locks").glob("*.end"))
 
 
