@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import requests
 
 
 def run(*arguments: str, cwd: Path, home: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -82,3 +83,17 @@ def test_the_demo_names_what_is_missing(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "scikit-learn" in done.stderr and "deriva-ml[demo]" in done.stderr
     assert not (tmp_path / "demo").exists()
+
+
+def test_serve_finds_or_makes_the_catalog_that_the_library_opens(tmp_path: Path) -> None:
+    environment = dict(os.environ, DERIVA_ML_HOME=str(tmp_path / "home"))
+    command = [sys.executable, "-m", "deriva_ml.cli.main", "serve", "--open", "--port", "0"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as served:
+        assert served.stdout is not None
+        address = served.stdout.readline().strip()
+        answer = requests.get(f"{address}/ermrest/catalog/1/schema", timeout=20)
+        served.terminate()
+    assert served.returncode == 0
+    assert {"deriva-ml", "domain"} <= set(answer.json()["schemas"])

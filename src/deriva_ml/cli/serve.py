@@ -68,7 +68,18 @@ def command(context: click.Context, /, store: str | None, **options: Any) -> Non
     """
     context.obj = store
     if context.invoked_subcommand is None:
+        if store is None:
+            _make_own_catalog()
         _serve(store_folder(context), **options)
+
+
+def _make_own_catalog() -> None:
+    """Make the catalog that ``DerivaML()`` opens, if it was never opened: callers expect to find it."""
+    from deriva_ml.catalog.embedded import open_or_create
+    from deriva_ml.settings import find_home
+
+    port, _ = open_or_create(find_home())
+    port.close()
 
 
 def _serve(
