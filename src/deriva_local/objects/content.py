@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deriva_local.objects.checksums import Checksums, Hashing
-from deriva_local.store.place import sync_folder
+from deriva_local.store.place import sync, sync_folder
 from deriva_local.wire.errors import Refusal, bad_request, forbidden
 
 BLOCK = 1024 * 1024
@@ -277,17 +277,3 @@ def _name(marker: Path, final: Path) -> None:
     if not _link(marker, final):
         marker.rename(final)
     sync_folder(final.parent)
-
-
-def sync(descriptor: int) -> None:
-    """Bring the bytes of an open file to the disk itself (macOS needs a stronger word than fsync)."""
-    full = getattr(fcntl, "F_FULLFSYNC", None)
-    if full is None:
-        os.fsync(descriptor)
-        return
-    try:
-        fcntl.fcntl(descriptor, full)
-    except OSError as error:  # a disk that does not know the stronger word
-        if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:
-            raise
-        os.fsync(descriptor)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deriva_local.objects.checksums import Checksums, Hashing
-from deriva_local.objects.content import blocks, sync, write_all
+from deriva_local.objects.content import blocks, write_all
+from deriva_local.store.place import sync
 from deriva_local.wire.errors import bad_request, conflict
 
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from deriva_local.objects.checksums import Checksums, Hashing
-from deriva_local.objects.content import BLOCK, sync, write_all
+from deriva_local.objects.content import BLOCK, write_all
 from deriva_local.service.check import HATRAC, REGISTRY, refuse_strange
 from deriva_local.store.catalog import FILE as CATALOG
 from deriva_local.store.connections import preallocate_log
 from deriva_local.store.copies import ask, copy_database, editing
-from deriva_local.store.place import StoreProblem, refuse_network, sync_folder
+from deriva_local.store.place import StoreProblem, refuse_network, sync, sync_folder
 from deriva_local.users.accounts import FILE as USERS
 
 _FOLDER = re.compile(r"[0-9]{1,19}")

@@ -27,7 +27,12 @@ from deriva_local.users.accounts import Accounts
 
 log = logging.getLogger(__name__)
 
-THREADS = 10
+THREADS = 32
+"""How many requests run at once. Readers that take their time, and writers that wait in line, hold one each."""
+CONNECTIONS = 512
+"""How many callers may stay connected between two requests; the one that was silent for longest goes."""
+BACKLOG = 128
+"""How many callers may knock at the same moment: more would have to knock again, a second later."""
 SOCKET_SECONDS = 60
 GOODBYE_SECONDS = 20
 
@@ -156,6 +161,19 @@ def _run(service: Service, place: Place, rules: Rules, folders: Sequence[Folder]
 
 class _Server(Server):
     """The HTTP server, with its complaints in our log."""
+
+    request_queue_size = BACKLOG
+    keep_alive_conn_limit = CONNECTIONS
+
+    @staticmethod
+    def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
+        """Bind, and let the next server have the port as soon as this one is gone, whoever chose the port.
+
+        A free port must be asked for without this option, and old connections only let go of it if they had it too.
+        """
+        Server.bind_socket(socket_, bind_addr)
+        socket_.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        return socket_
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         log.log(level, "%s", msg, exc_info=traceback)

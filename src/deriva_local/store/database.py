@@ -23,12 +23,14 @@ from deriva_local.query.functions import install
 from deriva_local.service.messages import Client
 from deriva_local.store import clients, layout
 from deriva_local.store.connections import PATIENCE, Connections, refused
+from deriva_local.store.log import Log
 from deriva_local.store.queue import Queue
 from deriva_local.wire.crockford import encode, snap_to_micros
-from deriva_local.wire.errors import conflict, forbidden
+from deriva_local.wire.errors import Refusal, busy, conflict, forbidden
 
 _NOW = "SELECT time, model, next_rid FROM moment ORDER BY time DESC LIMIT 1"
 _THEN = "SELECT time, model, next_rid FROM moment WHERE time <= ? ORDER BY time DESC LIMIT 1"
+_SYNC_ALONE, _SYNC_SHARED = "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"
 _MODELS = 16
 """How many models of different times stay in memory."""
 
@@ -145,6 +147,7 @@ class Database:
         self.catalog_id = catalog_id
         self._connections = Connections(path, install, patience)
         self._queue = Queue(path.with_name("writers.lock"), patience)
+        self._log = Log(path)
         self._models: dict[int, Model] = {}
         self._pasts: dict[tuple[int, int], Model] = {}
         self._known_clients: set[tuple[str, frozenset[str]]] = set()
@@ -196,21 +199,53 @@ class Database:
     @contextmanager
     def _transaction(self, client: Client) -> Iterator[WriteSession]:
         process = os.getpid()
-        with self._queue.turn(), refused(self.path):
-            connection = self._connections.take()
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-                last = _last(connection)
-                model = self._model(connection, last[1])
-                session = WriteSession(self.catalog_id, connection, model, last, client)
-                yield session
-                self._commit(session, process)
-            finally:
-                _end(connection, process)
-                self._connections.give(connection, process)
+        with refused(self.path):
+            with self._queue.turn():
+                connection = self._connections.take()
+                shared = self._sync_is_shared(connection)
+                try:
+                    connection.execute("BEGIN IMMEDIATE")
+                    last = _last(connection)
+                    model = self._model(connection, last[1])
+                    session = WriteSession(self.catalog_id, connection, model, last, client)
+                    yield session
+                    self._commit(session, process)
+                finally:
+                    _end(connection, process)
+                    self._connections.give(connection, process)
+            if shared and (session.changed or session.past_changed):
+                self._settle()
+
+    def _sync_is_shared(self, connection: apsw.Connection) -> bool:
+        """Choose how the next transaction becomes durable: with those of other threads, or alone by SQLite itself."""
+        if self._log.is_broken:
+            self._empty_log(connection)
+        shared = self._queue.is_wanted or self._log.is_busy
+        connection.execute(_SYNC_SHARED if shared else _SYNC_ALONE)
+        return shared
+
+    def _empty_log(self, connection: apsw.Connection) -> None:
+        """Bring everything into the database itself after a sync of the log has failed.
+
+        Raises:
+            Refusal: 500 when the disk fails again, 503 while somebody still reads what the log holds.
+        """
+        connection.execute(_SYNC_ALONE)
+        row: Any = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if row[0]:
+            raise busy("The disk has failed, and what it missed cannot be written again while others read; try again.")
+        self._log.repaired()
+
+    def _settle(self) -> None:
+        try:
+            self._log.settle()
+        except OSError as error:
+            raise Refusal(
+                500, f"{self.path} cannot be brought to the disk ({error}); the change may be lost."
+            ) from error
 
     def _commit(self, session: WriteSession, process: int) -> None:
-        """Make the transaction durable, with a moment of its own. There is no other way to store anything."""
+        """Commit the transaction, with a moment of its own. There is no other way to store anything."""
         if process != os.getpid():
             raise forbidden("A forked process cannot finish the transaction of its parent.")
         if not session.changed and not session.past_changed:
@@ -265,6 +300,7 @@ class Database:
         """Let go of the file. What is read or written later opens it again."""
         self._connections.close()
         self._queue.close()
+        self._log.close()
 
 
 def grown(rids: int, before: int) -> bool:

@@ -6,9 +6,12 @@ machines, and loses locks; a catalog there would be damaged sooner or later.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 NETWORK = frozenset(
@@ -126,3 +129,26 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def sync(descriptor: int) -> None:
+    """Bring the bytes of an open file to the disk itself (macOS needs a stronger word than fsync)."""
+    _sync(descriptor, os.fsync)
+
+
+def sync_data(descriptor: int) -> None:
+    """Bring the bytes of an open file to the disk; when it was written last is not worth a second write."""
+    _sync(descriptor, getattr(os, "fdatasync", os.fsync))
+
+
+def _sync(descriptor: int, otherwise: Callable[[int], None]) -> None:
+    full = getattr(fcntl, "F_FULLFSYNC", None)
+    if full is None:
+        otherwise(descriptor)
+        return
+    try:
+        fcntl.fcntl(descriptor, full)
+    except OSError as error:  # a disk that does not know the stronger word
+        if error.errno not in {errno.ENOTSUP, errno.EINVAL, errno.ENOTTY}:
+            raise
+        otherwise(descriptor)

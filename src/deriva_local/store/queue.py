@@ -25,7 +25,13 @@ class Queue:
         self.patience = patience
         self._turnstile = threading.Lock()
         self._handle: int | None = None
+        self._waiting: set[int] = set()
         _QUEUES.add(self)
+
+    @property
+    def is_wanted(self) -> bool:
+        """Say whether other threads of this process are waiting for their turn."""
+        return bool(self._waiting)
 
     @contextmanager
     def turn(self) -> Iterator[None]:
@@ -35,8 +41,13 @@ class Queue:
             Refusal: 503 after ``patience`` seconds.
         """
         turnstile, process = self._turnstile, os.getpid()
-        if not turnstile.acquire(timeout=self.patience):
-            raise busy("Other threads are writing to this catalog; try again.")
+        thread = threading.get_ident()
+        self._waiting.add(thread)
+        try:
+            if not turnstile.acquire(timeout=self.patience):
+                raise busy("Other threads are writing to this catalog; try again.")
+        finally:
+            self._waiting.discard(thread)
         try:
             handle = self._locked()
             try:
@@ -56,6 +67,7 @@ class Queue:
     def forget(self) -> None:
         """Start afresh in a forked child, which holds nothing whatever its parent holds."""
         self._turnstile = threading.Lock()
+        self._waiting = set()
         self.close()
 
     def _locked(self) -> int:
