@@ -15,7 +15,7 @@ from typing import Any
 
 import apsw
 
-from deriva_local.query.patterns import compiled
+from deriva_local.query.patterns import finder
 from deriva_local.wire.jsontext import compare_json
 from deriva_local.wire.moments import interval_key, micros_from_text, micros_to_json
 from deriva_local.wire.scalars import float_text
@@ -73,9 +73,9 @@ def moment_match(micros: int | None) -> str | None:
 
 def search(pattern: str, ignore_case: int, *texts: str | None) -> bool | None:
     """Tell whether a regular expression is found in one of several texts; where none has it, NULL makes it unknown."""
-    find = compiled(pattern, bool(ignore_case)).search
+    finds = finder(pattern, bool(ignore_case)).finds
     for text in texts:
-        if text is not None and find(text) is not None:
+        if text is not None and finds(text):
             return True
     return None if None in texts else False
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from deriva_local.service.messages import Request, Response
 from deriva_local.service.negotiation import form_of, headers_of, limit_of, option
 from deriva_local.service.rows import Form, Reading, csv_body, fetch, given_rows, json_body, outputs_of, stored_rows
 from deriva_local.store.database import Database, ReadSession, WriteSession
+from deriva_local.store.limit import limited
 from deriva_local.store.registry import Store
 from deriva_local.url import ast
 from deriva_local.wire import etag
@@ -39,6 +41,15 @@ _METHODS = {
 
 PORTION = 20_000
 """So many rows are held in memory at once; a longer result is written while it is read."""
+
+STEP = 2_000
+"""So many rows of a longer result are written at a time: what a slow reader is given in one go."""
+
+WRITE_LIMIT = 20.0
+"""Seconds after which a change of the data is stopped: before those who wait for it give up."""
+
+READ_LIMIT = 1800.0
+"""Seconds that a reader may take for a long result. While it lasts, the log of the database cannot be emptied."""
 
 
 def handle(store: Store, address: ast.CatalogAddress, request: Request) -> Response:
@@ -94,6 +105,16 @@ class _Visit:
             )
         return tag
 
+    @contextmanager
+    def writing(self) -> Iterator[WriteSession]:
+        """Write, for a limited time: others wait.
+
+        Raises:
+            Refusal: 400 when it takes too long, 401 for an anonymous request.
+        """
+        with self.database.write(known(self.request)) as session, limited(session.connection, WRITE_LIMIT):
+            yield session
+
     def rows(self) -> Rows:
         """Return the rows of the body."""
         body = self.request.body
@@ -128,9 +149,14 @@ def _read(visit: _Visit) -> Response:
 
 def _portions(held: ExitStack, reading: Reading, first: list[Any]) -> Iterator[list[Any]]:
     """Yield the rows of a long result as they are asked for; what is ``held`` open ends with it, or when it is let go."""
+    ends = time.monotonic() + READ_LIMIT
     with held:
-        yield first
-        while rows := reading.portion(PORTION):
+        for start in range(0, len(first), STEP):
+            yield first[start : start + STEP]
+        first.clear()
+        while rows := reading.portion(min(STEP, PORTION)):
+            if time.monotonic() > ends:
+                raise bad_request(f"The result was not taken within {READ_LIMIT:.0f} seconds: ask for it in pages.")
             yield rows
 
 
@@ -147,7 +173,7 @@ def _post_entity(visit: _Visit) -> Response:
     if conflicts not in ("abort", "skip"):
         raise bad_request(f"onconflict={conflicts} is not known: use abort or skip.")
     given = visit.names("nondefaults")
-    with visit.database.write(known(visit.request)) as session:
+    with visit.writing() as session:
         visit.check(session)
         view = visit.view(session)
         seen, table = _single_table(visit.part, view)
@@ -180,7 +206,7 @@ def _check_given(view: View, seen: Table, named: frozenset[str], given: frozense
 
 def _put_entity(visit: _Visit) -> Response:
     rows = visit.rows()
-    with visit.database.write(known(visit.request)) as session:
+    with visit.writing() as session:
         visit.check(session)
         view = visit.view(session)
         seen, table = _single_table(visit.part, view)
@@ -209,7 +235,7 @@ def _permits(session: WriteSession, view: View, table: Table, columns: Sequence[
 def _put_groups(visit: _Visit) -> Response:
     rows = visit.rows()
     kind = form_of(visit.address, visit.request, rows.kind)
-    with visit.database.write(known(visit.request)) as session:
+    with visit.writing() as session:
         visit.check(session)
         view = visit.view(session)
         seen, table = _single_table(visit.part, view)
@@ -229,7 +255,7 @@ def _put_groups(visit: _Visit) -> Response:
 
 
 def _delete_entity(visit: _Visit) -> Response:
-    with visit.database.write(known(visit.request)) as session:
+    with visit.writing() as session:
         visit.check(session)
         view = visit.view(session)
         table, rids = _chosen(session, view, visit.part.path)
@@ -242,7 +268,7 @@ def _delete_entity(visit: _Visit) -> Response:
 
 def _delete_attribute(visit: _Visit) -> Response:
     """Set the listed columns to NULL."""
-    with visit.database.write(known(visit.request)) as session:
+    with visit.writing() as session:
         visit.check(session)
         view = visit.view(session)
         table, rids = _chosen(session, view, visit.part.path)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
-
-import apsw
 
 from deriva_local.data.integrity import as_list
 from deriva_local.history.versions import quoted
@@ -18,16 +15,13 @@ from deriva_local.query.fragment import Sql
 from deriva_local.query.plan import Output, Ref
 from deriva_local.query.sql import record_of
 from deriva_local.store.database import ReadSession
+from deriva_local.store.limit import limited
 from deriva_local.wire.codec import same
-from deriva_local.wire.errors import bad_request
 from deriva_local.wire.tabular import CSV, JSON, JSON_STREAM, QUOTED, Kind, csv_cell, csv_line
 from deriva_local.wire.types import SQLiteValue, codec
 
 TIME_LIMIT = 15.0
 """Seconds after which a query is stopped; clients ask for smaller pages then."""
-
-_STEPS = 2_000_000
-"""How many instructions of SQLite's machine lie between two looks at the clock: a fraction of a second."""
 
 
 class Reading:
@@ -44,16 +38,10 @@ class Reading:
         Raises:
             Refusal: 400 when it takes too long.
         """
-        deadline = time.monotonic() + TIME_LIMIT
-        self._connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS)
-        try:
+        with limited(self._connection, TIME_LIMIT):
             if self._rows is None:
                 self._rows = iter(self._connection.execute(self._sql, self._params))
             return list(islice(self._rows, count))
-        except apsw.InterruptError as stopped:
-            raise bad_request("Query run time limit exceeded.") from stopped
-        finally:
-            self._connection.set_progress_handler(None)
 
 
 def fetch(session: ReadSession, sql: str, params: Iterable[SQLiteValue]) -> list[Any]:

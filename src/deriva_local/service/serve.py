@@ -171,7 +171,7 @@ class _Server(Server):
 
         A free port must be asked for without this option, and old connections only let go of it if they had it too.
         """
-        Server.bind_socket(socket_, bind_addr)
+        socket_.bind(bind_addr)
         socket_.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return socket_
 

@@ -13,7 +13,8 @@ import os
 import sys
 from array import array
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from weakref import WeakSet
 
@@ -33,6 +34,9 @@ STATEMENTS = 512
 
 PATIENCE = 25.0
 """Seconds that a writer waits for others before it is told to try again."""
+
+MOST_IDLE = 120
+"""So many unused connections stay open in a process; each holds three files, and a process may hold about a thousand."""
 
 READ_ONLY = "{path} is read-only; a catalog needs a folder that it can write to."
 
@@ -56,12 +60,19 @@ class Connections:
     """
 
     def __init__(
-        self, path: Path, install: Callable[[apsw.Connection], None] | None = None, patience: float = PATIENCE
+        self,
+        path: Path,
+        install: Callable[[apsw.Connection], None] | None = None,
+        patience: float = PATIENCE,
+        resting: Callable[[], None] | None = None,
     ) -> None:
+        """Lend connections to the file at ``path``. ``resting`` is called when all of them are closed to make room."""
         self.path = path
         self.patience = patience
         self._install = install
+        self._resting = resting
         self._idle: list[apsw.Connection] = []
+        self._used = 0
         _OPEN.add(self)
 
     def take(self) -> apsw.Connection:
@@ -78,6 +89,7 @@ class Connections:
     def give(self, connection: apsw.Connection, process: int) -> None:
         """Take back a connection that process ``process`` took."""
         if process == os.getpid():
+            self._used = next(_LENT)
             self._idle.append(connection)
         else:
             _FOREIGN.append(connection)
@@ -94,8 +106,15 @@ class Connections:
 
     def close(self) -> None:
         """Close the idle connections; the last one of all processes writes the log back into the file."""
-        while self._idle:
-            self._idle.pop().close()
+        with suppress(IndexError):  # other threads take some as well
+            while True:
+                self._idle.pop().close()
+
+    def rest(self) -> None:
+        """Close what is idle, until it is needed again."""
+        self.close()
+        if self._resting is not None:
+            self._resting()
 
     def forget(self) -> None:
         """Set the connections of the parent process aside, in a forked child."""
@@ -103,6 +122,7 @@ class Connections:
         self._idle = []
 
     def _open(self) -> apsw.Connection:
+        _make_room()
         with explained(self.path):
             connection = opened(self.path, self.patience)
         if self._install is not None:
@@ -112,6 +132,15 @@ class Connections:
 
 _OPEN: WeakSet[Connections] = WeakSet()
 _FOREIGN: list[apsw.Connection] = []
+_LENT = count(1)
+
+
+def _make_room() -> None:
+    """Close the connections to half of the files, those not used for longest, if too many are open."""
+    idle = sorted((each for each in tuple(_OPEN) if each._idle), key=lambda each: each._used)
+    if sum(len(each._idle) for each in idle) >= MOST_IDLE:
+        for each in idle[: (len(idle) + 1) // 2]:
+            each.rest()
 
 
 def _after_fork() -> None:

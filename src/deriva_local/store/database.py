@@ -145,7 +145,7 @@ class Database:
     def __init__(self, path: Path, catalog_id: str, patience: float = PATIENCE) -> None:
         self.path = path
         self.catalog_id = catalog_id
-        self._connections = Connections(path, install, patience)
+        self._connections = Connections(path, install, patience, self._rest)
         self._queue = Queue(path.with_name("writers.lock"), patience)
         self._log = Log(path)
         self._models: dict[int, Model] = {}
@@ -295,6 +295,10 @@ class Database:
                 connection.execute("VACUUM")
             connection.execute(layout.ANALYZE).fetchall()
             connection.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if vacuum else 'PASSIVE'})").fetchall()
+
+    def _rest(self) -> None:
+        self._queue.rest()
+        self._log.rest()
 
     def close(self) -> None:
         """Let go of the file. What is read or written later opens it again."""

@@ -63,6 +63,12 @@ class Log:
         if handle is not None:
             os.close(handle)
 
+    def rest(self) -> None:
+        """Let go of the file if nobody is syncing; the next sync opens it again."""
+        with self._change:
+            if not self._syncing:
+                self.close()
+
     def forget(self) -> None:
         """Start afresh in a forked child, in which nobody is syncing."""
         self._change = threading.Condition()

@@ -64,6 +64,14 @@ class Queue:
         if handle is not None:
             os.close(handle)
 
+    def rest(self) -> None:
+        """Let go of the lock file if nobody has a turn; the next turn opens it again."""
+        if self._turnstile.acquire(blocking=False):
+            try:
+                self.close()
+            finally:
+                self._turnstile.release()
+
     def forget(self) -> None:
         """Start afresh in a forked child, which holds nothing whatever its parent holds."""
         self._turnstile = threading.Lock()

@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from zoo import Catalog, table
 
 from deriva_local.acl.view import view_of
-from deriva_local.query import patterns
+from deriva_local.query import patience, patterns
 from deriva_local.query.bind import bind
 from deriva_local.query.fragment import Late
 from deriva_local.query.prepared import prepare
 from deriva_local.query.sql import compile_plan
+from deriva_local.service import data as writing
 from deriva_local.service import rows as running
+from deriva_local.store import limit
 from deriva_local.url.ast import CatalogAddress, DataResource
 from deriva_local.url.parse import parse
 from deriva_local.wire.errors import Refusal
@@ -111,12 +113,49 @@ def test_a_changed_model_changes_what_is_read(wild: Catalog) -> None:
 
 def test_a_query_that_takes_too_long_is_stopped(calm: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "TIME_LIMIT", -1.0)
-    monkeypatch.setattr(running, "_STEPS", 100)
+    monkeypatch.setattr(limit, "_STEPS", 100)
     status, text = calm.refusal("GET", "/attribute/A:=Animal/B:=(Tame)=(Animal:Tame)/C:=(Tame)=(Animal:Tame)/A:RID")
     assert status == 400
     assert "Query run time limit exceeded." in text
     monkeypatch.undo()
     assert len(calm.get("/entity/Animal")) == 4
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/entity/s:T", [{"n": n} for n in range(1000, 1500)]),
+        ("PUT", "/entity/s:T", [{"n": n} for n in range(500)]),
+        ("PUT", "/attributegroup/s:T/n;t", [{"n": n, "t": "x"} for n in range(200)]),
+        ("DELETE", "/entity/s:T", None),
+        ("DELETE", "/attribute/s:T/t", None),
+    ],
+)
+def test_a_change_that_takes_too_long_is_stopped_and_leaves_nothing(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: object
+) -> None:
+    empty.define("s", table("T", "n int4", "t text", keys=("n",)))
+    empty.insert("T", *({"n": n, "t": "t"} for n in range(200)))
+    before = empty.get("/entity/s:T"), empty.snaptime()
+    monkeypatch.setattr(writing, "WRITE_LIMIT", -1.0)
+    monkeypatch.setattr(limit, "_STEPS", 100)
+    status, text = empty.refusal(method, path, body)
+    assert (status, "Query run time limit exceeded." in text) == (400, True)
+    monkeypatch.undo()
+    assert (empty.get("/entity/s:T"), empty.snaptime()) == before
+    empty.insert("T", {"n": 1000})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "status"), [("(a|aa)+$", 400), ("(a|aa)+!", 200), ("(.*a){3}!", 200), ("a.*a.*a.*b", 400)]
+)
+def test_a_pattern_that_would_search_for_ever_is_stopped(
+    empty: Catalog, monkeypatch: pytest.MonkeyPatch, pattern: str, status: int
+) -> None:
+    empty.define("s", table("T", "t text"))
+    empty.insert("T", {"t": "a" * 9000 + "!"})
+    monkeypatch.setattr(patience, "LONGEST_SEARCH", 0.1)
+    assert empty.send("GET", f"/entity/s:T/t::regexp::{quote(pattern)}").status == status
 
 
 def test_floats_survive_as_text(empty: Catalog) -> None:

@@ -298,6 +298,18 @@ def test_a_port_in_use_is_said(served: Any, tmp_path: Path) -> None:
     assert f"Port {port} on 127.0.0.1 is in use" in refused_start("--store", str(tmp_path / "s"), "--port", port)
 
 
+def test_a_port_is_free_again_as_soon_as_its_server_ends(serve: Callable[..., Any]) -> None:
+    first = serve()
+    connection = http.client.HTTPConnection(first.netloc)
+    connection.request("GET", "/ermrest/")
+    connection.getresponse().read()
+    assert first.stop() == 0  # the server hangs up first, so that the old connection lingers at its end
+    second = serve("--port", str(urlsplit(first.url).port))
+    assert second.netloc == first.netloc
+    assert second.send("GET", "/ermrest/").status == 200
+    connection.close()
+
+
 def test_open_access_is_for_this_machine_only(tmp_path: Path) -> None:
     told = refused_start("--store", str(tmp_path / "s"), "--host", "0.0.0.0", "--open")
     assert "leave out --open" in told
