@@ -78,7 +78,8 @@ def checked_access(kind: Kind, access: str) -> str:
         Refusal: 400 it has none of that name.
     """
     if access not in ACCESSES[kind]:
-        raise bad_request(f"A {kind} has no access {access!r}; it has {', '.join(ACCESSES[kind])}.")
+        article = "An" if kind == "object" else "A"
+        raise bad_request(f"{article} {kind} has no access {access!r}; it has {', '.join(ACCESSES[kind])}.")
     return access
 
 

@@ -79,7 +79,7 @@ class Contents:
         """
         marker, final = self.incoming / version, self.path(version)
         kept = False
-        with self._uploading(), _said_clearly(self.folder):
+        with self._uploading(), said_clearly(self.folder):
             try:
                 checksums = _filled(marker, body, announced)
                 _name(marker, final)
@@ -98,7 +98,7 @@ class Contents:
         """
         going = list(versions)
         marked, gone = tuple(going), False
-        with self._uploading(), _said_clearly(self.folder):
+        with self._uploading(), said_clearly(self.folder):
             for version in marked:
                 self._mark(version)
             try:
@@ -152,7 +152,7 @@ def _lock_file(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def _said_clearly(folder: Path) -> Iterator[None]:
+def said_clearly(folder: Path) -> Iterator[None]:
     """Translate what the file system says about room and permission."""
     try:
         yield

@@ -18,6 +18,8 @@ PREFIX = "/hatrac"
 Part: TypeAlias = Literal["self", "versions", "metadata", "acl", "upload"]
 _DEEPEST = {"versions": 0, "metadata": 1, "acl": 2, "upload": 2}
 _SEGMENT = re.compile(r"(?:[A-Za-z0-9\-._~]|%[0-9A-Fa-f]{2})+")
+_STEP = re.compile(r"[/\\]")
+"""What separates the folders in the name of a file, on one system or another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,10 @@ def _canonical(segment: str) -> str:
         raise bad_request(
             f"{segment!r} is no name: use letters, digits and -._~, and percent-encode every other character."
         )
-    if segment in (".", ".."):
-        raise bad_request(f"{segment!r} cannot be a name.")
-    return quote(_decoded(segment), safe="")
+    decoded = _decoded(segment)
+    if "\0" in decoded or {".", ".."}.intersection(_STEP.split(decoded)):
+        raise bad_request(f"{segment!r} cannot be a name: it may lead elsewhere where somebody makes a file of it.")
+    return quote(decoded, safe="")
 
 
 def _part(suffix: str) -> tuple[Part, tuple[str, ...]]:
@@ -97,6 +100,17 @@ def _decoded(text: str) -> str:
         return unquote_to_bytes(text).decode()
     except UnicodeDecodeError as error:
         raise bad_request(f"{text!r} is not UTF-8 when decoded.") from error
+
+
+def file_name(name: str) -> str:
+    """Return what a file with the content of an object is called: the last part of its name, percent-encoded.
+
+    Example:
+        >>> file_name("/images/a%2Fb.png")
+        'b.png'
+    """
+    parts = [part for part in _STEP.split(_decoded(name.rpartition("/")[2])) if part]
+    return quote(parts[-1] if parts else "content", safe="")
 
 
 def url_of(name: str, version: str | None = None) -> str:

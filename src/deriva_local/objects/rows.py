@@ -72,8 +72,10 @@ CREATE TABLE forward (
     PRIMARY KEY (name, version)
 ) WITHOUT ROWID;
 """,
+    "ALTER TABLE version ADD COLUMN untold TEXT NOT NULL DEFAULT '';",
 )
-"""The scripts that make the tables, each from what the one before left. The access lists of a resource are JSON."""
+"""The scripts that make the tables, each from what the one before left. The access lists of a resource are JSON;
+``untold`` are the names of checksums that are not shown, with blanks between them."""
 
 Kind: TypeAlias = Literal["namespace", "object"]
 
@@ -98,7 +100,10 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One immutable content of an object, and what is told of it."""
+    """One immutable content of an object, and what is told of it.
+
+    ``untold`` names the checksums (``md5``, ``sha256``) that are kept and checked, and not shown.
+    """
 
     version: str
     name: str
@@ -107,6 +112,13 @@ class Version:
     content_type: str | None = None
     content_disposition: str | None = None
     acls: Acls = field(default_factory=dict)
+    untold: frozenset[str] = frozenset()
+
+    @property
+    def shown(self) -> Checksums:
+        """Return the checksums that are shown."""
+        md5, sha256 = self.checksums.md5, self.checksums.sha256
+        return Checksums(None if "md5" in self.untold else md5, None if "sha256" in self.untold else sha256)
 
 
 def _acls(text: str) -> Acls:
@@ -194,7 +206,7 @@ def delete_name(db: apsw.Connection, top: int) -> None:
 # ---------------------------------------------------------------------------------------------------------- versions
 
 _VERSION = """
-SELECT version.version, name.name, length, md5, sha256, content_type, content_disposition, version.acls
+SELECT version.version, name.name, length, md5, sha256, content_type, content_disposition, version.acls, untold
 FROM version JOIN name ON name.id = version.name WHERE NOT name.deleted
 """
 
@@ -202,8 +214,9 @@ FROM version JOIN name ON name.id = version.name WHERE NOT name.deleted
 def _version(row: Any) -> Version | None:
     if row is None:
         return None
-    version, name, length, md5, sha256, content_type, content_disposition, acls = row
-    return Version(version, name, length, Checksums(md5, sha256), content_type, content_disposition, _acls(acls))
+    version, name, length, md5, sha256, content_type, content_disposition, acls, untold = row
+    told = (content_type, content_disposition, _acls(acls), frozenset(untold.split()))
+    return Version(version, name, length, Checksums(md5, sha256), *told)
 
 
 def current(db: apsw.Connection, name: int) -> Version | None:
@@ -284,11 +297,13 @@ def add_version(db: apsw.Connection, name: int, made: Version) -> None:
     )
 
 
-def set_told(
-    db: apsw.Connection, wanted: str, field: Literal["content_type", "content_disposition"], text: str | None
-) -> None:
-    """Change what is told of a version besides its bytes."""
-    db.execute(f"UPDATE version SET {field} = ? WHERE version = ?", (text, wanted))
+def set_told(db: apsw.Connection, changed: Version) -> None:
+    """Write down what is told of a version besides its bytes."""
+    told = (changed.content_type, changed.content_disposition, " ".join(sorted(changed.untold)))
+    db.execute(
+        "UPDATE version SET content_type = ?, content_disposition = ?, untold = ? WHERE version = ?",
+        (*told, changed.version),
+    )
 
 
 def delete_version(db: apsw.Connection, wanted: str) -> None:

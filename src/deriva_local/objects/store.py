@@ -13,12 +13,12 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from deriva_local.objects import rows, tree
 from deriva_local.objects.access import Acls, Right
 from deriva_local.objects.checksums import Checksums
-from deriva_local.objects.content import Announced, Contents, hashed
+from deriva_local.objects.content import Announced, Contents, hashed, said_clearly
 from deriva_local.objects.names import url_of
 from deriva_local.objects.rename import Renaming, rename
 from deriva_local.objects.rows import Name, Version
@@ -172,16 +172,17 @@ class Objects:
         return made
 
     def tell(
-        self,
-        version: Version,
-        field: Literal["content_type", "content_disposition"],
-        text: str | None,
-        client: Client | None,
+        self, found: Name, wanted: str | None, change: Callable[[Version], Version], client: Client | None
     ) -> None:
-        """Change what is told of a version besides its bytes."""
+        """Let the owner of a version change what is told of it besides its bytes.
+
+        Raises:
+            Refusal: 404 it has no such version, 409 it has none at all; and what ``change`` raises.
+        """
         with self._database.write() as db:
+            version = tree.version(db, tree.alive(db, found.name), wanted)
             tree.require_version(db, version, "owner", client)
-            rows.set_told(db, version.version, field, text)
+            rows.set_told(db, change(version))
 
     def rename(self, wanted: Renaming, client: Client | None) -> list[Version]:
         """Give an object, or versions of it, another name; return them under that name. None are returned if they
@@ -223,8 +224,11 @@ class Objects:
         wanted: str | None,
         client: Client | None,
         precondition: Precondition = lambda current: None,
+        listing: Callable[[list[str]], None] = lambda names: None,
     ) -> None:
         """Delete a version, an object with its versions, or a namespace with all below it, all of it the client's.
+
+        ``listing`` is the precondition of a namespace: it is given the names directly in it.
 
         Raises:
             Refusal: 403 the root, 404 there is nothing of that name, 412 the precondition.
@@ -240,7 +244,10 @@ class Objects:
             versions, jobs = rows.versions_below(db, found.id), rows.jobs_below(db, found.id)
         with self._contents.leaving(versions) as leaving, self._database.write() as db:
             tree.require_all_below(db, tree.alive(db, name), client)
-            precondition(rows.current(db, found.id))
+            if found.kind == "namespace":
+                listing(rows.children(db, found.id))
+            else:
+                precondition(rows.current(db, found.id))
             leaving[:] = rows.versions_below(db, found.id)
             rows.delete_name(db, found.id)
         for job in jobs:
@@ -304,7 +311,7 @@ class Objects:
         """
         if length != job.length_of(position):
             raise conflict(f"Chunk {position} has {job.length_of(position)} bytes, not {length}.")
-        with self._uploads.writing(job.id) as descriptor:
+        with said_clearly(self._uploads.folder), self._uploads.writing(job.id) as descriptor:
             self._refuse_ended(found, job.id)
             self._forget_chunk(job.id, position)
             write_chunk(descriptor, job, position, body, sums)

@@ -70,7 +70,7 @@ class Service:
         return _finished(request, response)
 
     def _answer(self, request: Request) -> Response:
-        asked = replace(request, method="GET") if request.method == "HEAD" else request
+        asked = _as_get(request) if request.method == "HEAD" else request
         root = _first_word(asked.target)
         if root == "authn":
             return self._authn(_whole(asked, LONGEST_FORM))
@@ -104,6 +104,12 @@ class Service:
 
 
 _AUTHN = {"/authn/session": session.handle, "/authn/preauth": login.preauth, "/authn/login": login.page}
+
+
+def _as_get(request: Request) -> Request:
+    """Return a HEAD as the GET whose headers it wants: of the whole, since only a GET has ranges."""
+    headers = {name: text for name, text in request.headers.items() if name != "range"}
+    return replace(request, method="GET", headers=headers)
 
 
 def _first_word(target: str) -> str:

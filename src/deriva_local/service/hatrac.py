@@ -7,19 +7,20 @@ from pathlib import Path
 
 from deriva_local.objects.checksums import announced, encoded
 from deriva_local.objects.content import Announced, regular_file
-from deriva_local.objects.names import HatracAddress, parse, url_of
+from deriva_local.objects.names import HatracAddress, file_name, parse, url_of
 from deriva_local.objects.rows import Version
 from deriva_local.objects.store import Objects
 from deriva_local.service import hatrac_acls as access
 from deriva_local.service import hatrac_facts as facts
 from deriva_local.service import hatrac_uploads as uploads
 from deriva_local.service import ranges
-from deriva_local.service.hatrac_answers import created, created_all, list_answer
+from deriva_local.service.hatrac_answers import FORMS, check_shown, created, created_all, list_answer, listed
 from deriva_local.service.hatrac_requests import (
     document_of,
     etag_of,
     length_of,
     precondition_of,
+    refuse_too_long,
     renaming_in,
     told_in,
     with_parents,
@@ -28,7 +29,6 @@ from deriva_local.service.messages import FileSlice, Request, Response
 from deriva_local.wire.errors import Refusal, conflict, not_found, not_offered
 from deriva_local.wire.etag import matches
 
-LARGEST_PUT = 128 * 1024 * 1024
 NAMESPACE = "application/x-hatrac-namespace"
 TRUSTED = "x-deriva-local-trusted"
 """A header that only a caller in this process can send; its one value is ``sealed``."""
@@ -77,10 +77,9 @@ def _content(objects: Objects, version: Version, request: Request) -> Response:
         offset, length = part
         headers["Content-Range"] = f"bytes {offset}-{offset + length - 1}/{version.length}"
         return Response(206, headers, FileSlice(objects.content(version), offset, length))
-    basename = version.name.rpartition("/")[2]
-    headers["Content-MD5"] = encoded(version.checksums.md5)
-    headers["Content-SHA256"] = encoded(version.checksums.sha256)
-    headers["Content-Disposition"] = version.content_disposition or f"filename*=UTF-8''{basename}"
+    told = {"Content-MD5": encoded(version.shown.md5), "Content-SHA256": encoded(version.shown.sha256)}
+    headers.update({name: text for name, text in told.items() if text})
+    headers["Content-Disposition"] = version.content_disposition or f"filename*=UTF-8''{file_name(version.name)}"
     return Response(200, headers, FileSlice(objects.content(version), 0, version.length))
 
 
@@ -113,14 +112,18 @@ def _announced(request: Request) -> Announced:
         length = int(request.headers.get("content-length") or regular_file(request.body).stat().st_size)
         return Announced(length, sums, request.headers.get(TRUSTED) == "sealed")
     length = length_of(request)
-    if length > LARGEST_PUT:
-        raise Refusal(413, f"At most {LARGEST_PUT} bytes in one request: send larger contents as an upload in chunks.")
+    refuse_too_long(length)
     return Announced(length, sums)
 
 
 def _delete(objects: Objects, address: HatracAddress, request: Request) -> Response:
-    objects.delete(address.name, address.version, request.client, precondition_of(request))
+    objects.delete(address.name, address.version, request.client, precondition_of(request), _listing_of(request))
     return Response(204)
+
+
+def _listing_of(request: Request) -> Callable[[list[str]], None]:
+    """Return the check of If-Match and If-None-Match against what a namespace lists, in any of its forms."""
+    return lambda names: check_shown(request, *(listed([url_of(name) for name in names], form) for form in FORMS))
 
 
 def _rename(objects: Objects, address: HatracAddress, request: Request) -> Response:

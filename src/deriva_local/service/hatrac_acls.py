@@ -7,7 +7,7 @@ from collections.abc import Callable
 from deriva_local.objects.access import Acls, Kind, checked_access, shown, with_list
 from deriva_local.objects.names import HatracAddress
 from deriva_local.objects.store import Objects
-from deriva_local.service.hatrac_answers import json_answer, text_answer
+from deriva_local.service.hatrac_answers import as_json, check_shown, check_text, json_answer, text_answer
 from deriva_local.service.hatrac_requests import roles_of
 from deriva_local.service.messages import Request, Response
 from deriva_local.wire.errors import Refusal, not_found
@@ -19,9 +19,9 @@ def get_acl(objects: Objects, address: HatracAddress, request: Request) -> Respo
     lists = objects.acls(found, address.version, request.client)
     if not address.words:
         return json_answer(shown(kind, lists))
-    roles = list(lists.get(checked_access(kind, address.words[0]), ()))
+    roles = _of(lists, checked_access(kind, address.words[0]))
     if len(address.words) == 1:
-        return json_answer(roles)
+        return json_answer(list(roles))
     return text_answer(_listed(address.words[1], roles))
 
 
@@ -70,12 +70,20 @@ def _of(lists: Acls, access: str) -> tuple[str, ...]:
     return lists.get(access, ())
 
 
-def _listed(role: str, roles: list[str] | tuple[str, ...]) -> str:
+def _listed(role: str, roles: tuple[str, ...]) -> str:
     if role not in roles:
         raise not_found(f"{role!r} is not in that list.")
     return role
 
 
 def _changed(objects: Objects, address: HatracAddress, request: Request, change: Callable[[Acls], Acls]) -> Response:
-    objects.change_acls(address.name, address.version, change, request.client)
+    def guarded(lists: Acls) -> Acls:
+        roles = _of(lists, address.words[0])
+        if len(address.words) == 1:
+            check_shown(request, as_json(list(roles)))
+        else:
+            check_text(request, address.words[1] if address.words[1] in roles else None)
+        return change(lists)
+
+    objects.change_acls(address.name, address.version, guarded, request.client)
     return Response(204)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from deriva_local.objects.names import PREFIX, HatracAddress, parse
 from deriva_local.objects.rename import Renaming
@@ -17,8 +17,10 @@ from deriva_local.service.messages import Request
 from deriva_local.wire.errors import Refusal, bad_request
 from deriva_local.wire.etag import refused
 
-_DISPOSITION = re.compile(r"filename\*=UTF-8''([A-Za-z0-9\-._~!$&+#^`|]|%[0-9A-Fa-f]{2})+")
+_FILENAME = "filename*=UTF-8''"
+_DISPOSITION = re.compile(re.escape(_FILENAME) + r"([A-Za-z0-9\-._~!$&+#^`|]|%[0-9A-Fa-f]{2})+")
 LONGEST_DOCUMENT = 1024 * 1024
+LARGEST_PUT = 128 * 1024 * 1024
 
 
 def length_of(request: Request) -> int:
@@ -32,9 +34,19 @@ def length_of(request: Request) -> int:
         return len(request.body)
     if "transfer-encoding" in request.headers or not text:
         raise Refusal(411, "Send the length of the content in Content-Length; chunked transfer encoding has none.")
-    if not (text.isascii() and text.isdigit()):
-        raise bad_request(f"Content-Length must be a number, not {text!r}.")
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise bad_request(f"Content-Length must be a number of bytes, not {text[:40]!r}.")
     return int(text)
+
+
+def refuse_too_long(length: int) -> None:
+    """Let a body of so many bytes pass, whole or a chunk.
+
+    Raises:
+        Refusal: 413 it is too long for one request.
+    """
+    if length > LARGEST_PUT:
+        raise Refusal(413, f"At most {LARGEST_PUT} bytes in one request: send more as an upload in smaller chunks.")
 
 
 def precondition_of(request: Request) -> Precondition:
@@ -80,9 +92,18 @@ def clean_disposition(text: str | None) -> str | None:
     """
     if not text:
         return None
-    if not _DISPOSITION.fullmatch(text) or "/" in unquote(text) or "\\" in unquote(text):
+    if not _DISPOSITION.fullmatch(text) or not _is_file_name(unquote_to_bytes(text.removeprefix(_FILENAME))):
         raise bad_request("Content-Disposition must read filename*=UTF-8''<a percent-encoded name without a folder>.")
     return text
+
+
+def _is_file_name(name: bytes) -> bool:
+    """Say whether this can be the name of a file everywhere, and of nothing but a file."""
+    try:
+        text = name.decode()
+    except UnicodeDecodeError:
+        return False
+    return text not in (".", "..") and not any(sign in "/\\\x7f" or sign < " " for sign in text)
 
 
 def with_parents(address: HatracAddress) -> bool:

@@ -12,7 +12,7 @@ from deriva_local.objects.store import Objects
 from deriva_local.objects.tree import id_of
 from deriva_local.objects.uploads import Job
 from deriva_local.service.hatrac_answers import created, json_answer
-from deriva_local.service.hatrac_requests import document_of, length_of, told_in, with_parents
+from deriva_local.service.hatrac_requests import document_of, length_of, refuse_too_long, told_in, with_parents
 from deriva_local.service.messages import Request, Response
 from deriva_local.wire.errors import bad_request, conflict, not_found
 
@@ -98,7 +98,9 @@ def put_chunk(objects: Objects, address: HatracAddress, request: Request) -> Res
     if not (position.isascii() and position.isdigit()) or len(position) > 18:
         raise bad_request(f"A chunk is named by its number, from 0; {position!r} is none.")
     body = request.body.read_bytes() if isinstance(request.body, Path) else request.body
-    objects.put_chunk(found, job, int(position), body, length_of(request), announced(request.headers))
+    length = length_of(request)
+    refuse_too_long(length)
+    objects.put_chunk(found, job, int(position), body, length, announced(request.headers))
     return Response(204)
 
 

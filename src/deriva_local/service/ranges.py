@@ -10,6 +10,7 @@ import re
 from deriva_local.wire.errors import Refusal, not_offered
 
 _ONE = re.compile(r"\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII)
+_MOST_DIGITS = 30
 
 
 def wanted(header: str, length: int) -> tuple[int, int] | None:
@@ -31,7 +32,7 @@ def wanted(header: str, length: int) -> tuple[int, int] | None:
     if len(parts) > 1:
         raise not_offered("One range of bytes at a time.")
     first, last = (parts[0][1], parts[0][2]) if parts[0] else ("", "")
-    if first and last and int(last) < int(first):
+    if first and last and _number(last) < _number(first):
         return None
     offset, end = _bounds(first, last, length)
     if offset >= end:
@@ -41,5 +42,11 @@ def wanted(header: str, length: int) -> tuple[int, int] | None:
 
 def _bounds(first: str, last: str, length: int) -> tuple[int, int]:
     if not first:
-        return max(0, length - int(last)), length
-    return int(first), min(length, int(last) + 1) if last else length
+        return max(0, length - _number(last)), length
+    return _number(first), min(length, _number(last) + 1) if last else length
+
+
+def _number(digits: str) -> int:
+    """Return the number; one that is longer than any content's is as good as any other such."""
+    digits = digits.lstrip("0") or "0"
+    return int(digits) if len(digits) <= _MOST_DIGITS else 10**_MOST_DIGITS

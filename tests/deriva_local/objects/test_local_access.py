@@ -268,7 +268,8 @@ def test_a_store_from_before_access_lists_is_brought_up_to_date(
     objects.close()
     db = apsw.Connection(str(tmp_path / "hatrac.sqlite"))
     db.execute(
-        "ALTER TABLE name DROP COLUMN acls; ALTER TABLE version DROP COLUMN acls; DROP TABLE forward; PRAGMA user_version = 1"
+        "ALTER TABLE name DROP COLUMN acls; ALTER TABLE version DROP COLUMN acls; DROP TABLE forward;"
+        "ALTER TABLE version DROP COLUMN untold; PRAGMA user_version = 1"
     )
     db.close()
     again = Objects(tmp_path)

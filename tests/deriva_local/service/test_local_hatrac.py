@@ -46,6 +46,32 @@ def test_a_namespace_is_listed_as_asked(send: Any, space: str) -> None:
     assert f'<a href="{space}/b">' in page.text
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("*/*", "application/json"),
+        ("text/plain", "application/json"),
+        ("nonsense;q=x", "application/json"),
+        ("text/html;q=0.1, application/json", "application/json"),
+        ("text/html, application/json;q=0.1", "text/html"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
+        ("text/uri-list;q=0.5, text/html;q=0.4", "text/uri-list"),
+        ("text/*", "text/uri-list"),
+    ],
+)
+def test_the_form_that_is_liked_best(send: Any, space: str, accept: str, kind: str) -> None:
+    assert send("GET", space, headers={"Accept": accept}).headers["content-type"] == kind
+
+
+def test_a_namespace_is_deleted_if_it_lists_what_one_saw(send: Any, space: str) -> None:
+    before = send("GET", space, headers={"Accept": "text/html"}).headers["etag"]
+    send("PUT", f"{space}/b", BYTES)
+    refused = send("DELETE", space, headers={"If-Match": before})
+    assert (refused.status, refused.headers["etag"]) == (412, send("GET", space).headers["etag"])
+    now = send("GET", space, headers={"Accept": "text/html"}).headers["etag"]
+    assert send("DELETE", space, headers={"If-Match": now}).status == 204
+
+
 def test_a_namespace_has_an_etag_that_follows_its_children(send: Any, space: str) -> None:
     before = send("HEAD", space).headers["etag"]
     assert send("GET", space, headers={"If-None-Match": before}).status == 304
@@ -124,6 +150,16 @@ def test_head_tells_the_same_without_the_bytes(send: Any, stored: str) -> None:
     assert {**told.headers, "date": ""} == {**got.headers, "date": ""}
 
 
+def test_only_a_get_has_ranges(send: Any, stored: str) -> None:
+    told = send("HEAD", stored, headers={"Range": "bytes=2-5"})
+    assert (told.status, told.headers["content-length"]) == (200, "12")
+
+
+def test_what_a_file_is_called_has_no_folder(send: Any, space: str) -> None:
+    send("PUT", f"{space}/a%2Fb%5Cc%20d", BYTES)
+    assert send("GET", f"{space}/a%2Fb%5Cc%20d").headers["content-disposition"] == "filename*=UTF-8''c%20d"
+
+
 def test_a_content_without_a_type_is_bytes(send: Any, stored: str) -> None:
     assert send("GET", stored).headers["content-type"] == "application/octet-stream"
 
@@ -156,6 +192,13 @@ def test_a_second_put_is_a_second_version(send: Any, stored: str) -> None:
         ({"Content-Disposition": "filename*=UTF-8''name.txt"}, 201),
         ({"Content-Disposition": "attachment; filename=name.txt"}, 400),
         ({"Content-Disposition": "filename*=UTF-8''a%2Fb"}, 400),
+        ({"Content-Disposition": "filename*=UTF-8''a%5Cb"}, 400),
+        ({"Content-Disposition": "filename*=UTF-8''.."}, 400),
+        ({"Content-Disposition": "filename*=UTF-8''%2e%2E"}, 400),
+        ({"Content-Disposition": "filename*=UTF-8''a%00b"}, 400),
+        ({"Content-Disposition": "filename*=UTF-8''a%0d%0ab"}, 400),
+        ({"Content-Disposition": "filename*=UTF-8''%ff"}, 400),
+        ({"Content-Disposition": "filename*=UTF-8''%E2%82%AC...txt"}, 201),
     ],
 )
 def test_what_is_said_of_a_content_is_checked(send: Any, space: str, headers: dict[str, str], status: int) -> None:
@@ -227,6 +270,12 @@ def test_a_range_is_a_part_without_checksums(send: Any, stored: str) -> None:
         ({"Range": "bytes=0-"}, 200),
         ({"Range": "bytes=oops"}, 200),
         ({"Range": "bytes=99-"}, 416),
+        ({"Range": "bytes=-0"}, 416),
+        ({"Range": f"bytes={'9' * 5000}-"}, 416),
+        ({"Range": f"bytes=0-{'9' * 5000}"}, 200),
+        ({"Range": f"bytes=-{'9' * 5000}"}, 200),
+        ({"Range": "bytes=0-1", "If-Range": "Wed, 21 Oct 2015 07:28:00 GMT"}, 200),
+        ({"Range": "bytes=0-1", "If-None-Match": "*"}, 304),
         ({"Range": "bytes=0-1,3-4"}, 501),
         ({"Range": "bytes=0-1", "If-Range": '"other"'}, 200),
         ({"Range": "bytes=0-1", "If-Match": '"other"'}, 304),
@@ -300,6 +349,7 @@ def test_metadata_is_changed(send: Any, stored: str) -> None:
     assert send("GET", stored).headers["content-type"] == "image/png"
     assert send("DELETE", f"{stored};metadata/content-type").status == 204
     assert send("DELETE", f"{stored};metadata/content-type").status == 404
+    assert send("PUT", f"{stored};metadata/content-type", b"", text).status == 400
     assert send("PUT", f"{stored};metadata/content-disposition", b"nonsense", text).status == 400
     assert send("PUT", f"{stored};metadata/content-disposition", b"filename*=UTF-8''n", text).status == 204
     assert send("GET", stored).headers["content-disposition"] == "filename*=UTF-8''n"
@@ -310,7 +360,50 @@ def test_a_checksum_is_what_the_content_is(send: Any, stored: str) -> None:
     assert send("PUT", f"{stored};metadata/content-md5", MD5.encode(), text).status == 204
     assert send("PUT", f"{stored};metadata/content-md5", hashlib.md5(b"").hexdigest().encode(), text).status == 409
     assert send("PUT", f"{stored};metadata/content-md5", b"nonsense", text).status == 400
-    assert send("DELETE", f"{stored};metadata/content-md5").status == 501
+
+
+@pytest.mark.parametrize(("field", "right", "wrong"), [("content-md5", MD5, SHA256), ("content-sha256", SHA256, MD5)])
+def test_a_checksum_need_not_be_told(send: Any, stored: str, field: str, right: str, wrong: str) -> None:
+    place = f"{stored};metadata/{field}"
+    assert send("DELETE", place).status == 204
+    assert send("GET", place).status == 404
+    assert send("DELETE", place).status == 404
+    assert field not in send("GET", f"{stored};metadata").json()
+    assert field not in send("GET", stored).headers
+    assert [send("PUT", place, text.encode()).status for text in (wrong, right)] == [400, 204]
+    assert send("GET", stored).headers[field] == right
+
+
+@pytest.mark.parametrize("place", [";metadata/content-type", ";acl/read", ";acl/read/you"])
+def test_what_is_said_of_an_object_is_changed_if_it_is_what_one_saw(send: Any, stored: str, place: str) -> None:
+    bodies = {";metadata/content-type": [b"image/png", b"text/csv"], ";acl/read": [["you"], ["me"]]}
+    first, second = bodies.get(place, [b"", b""])
+    absent = (
+        {"If-None-Match": "*"} if place != ";acl/read" else {"If-Match": send("GET", stored + place).headers["etag"]}
+    )
+    assert send("PUT", stored + place, first, absent).status == 204
+    assert send("PUT", stored + place, second, absent).status == 412
+    seen = send("GET", stored + place).headers["etag"]
+    assert send("HEAD", stored + place).headers["etag"] == seen
+    assert send("GET", stored + place, headers={"If-None-Match": seen}).status == 304
+    refused = send("PUT", stored + place, second, {"If-Match": '"other"'})
+    assert (refused.status, refused.headers["etag"]) == (412, seen)
+    assert send("DELETE", stored + place, headers={"If-Match": '"other"'}).status == 412
+    assert send("PUT", stored + place, second, {"If-Match": seen}).status == 204
+    now = send("GET", stored + place).headers["etag"]
+    assert (now == seen) is (first == second)
+    assert send("DELETE", stored + place, headers={"If-Match": now}).status == 204
+
+
+@pytest.mark.parametrize("place", [";metadata", ";acl", ";acl/read", ";versions", ";upload"])
+def test_what_is_shown_has_an_etag(send: Any, stored: str, place: str) -> None:
+    seen = send("GET", stored + place).headers["etag"]
+    assert send("GET", stored + place, headers={"If-None-Match": f'"x", {seen}'}).status == 304
+    send("PUT", f"{stored};metadata/content-type", b"image/png")
+    send("PUT", f"{stored};acl/read", ["you"])
+    send("PUT", stored, BYTES)
+    send("POST", f"{stored};upload", {"chunk-length": 1, "content-length": 1})
+    assert send("GET", stored + place).headers["etag"] != seen or place == ";metadata"
 
 
 # ------------------------------------------------------------------------------------------------------- access lists

@@ -214,6 +214,9 @@ def test_a_put_of_more_than_128_mib_is_refused(served: Any) -> None:
 
     refused = served.send("PUT", "/hatrac/long", Zeros(), {"Content-Length": str(limit + 1)})
     assert (refused.status, "chunks" in refused.text) == (413, True)
+    said = {"chunk-length": limit + 1, "content-length": limit + 1}
+    job = served.send("POST", "/hatrac/long-chunk;upload", said).text.strip()
+    assert served.send("PUT", f"{job}/0", b"", {"Content-Length": str(limit + 1)}).status == 413
     assert served.send("GET", "/hatrac/long").status == 404
 
 

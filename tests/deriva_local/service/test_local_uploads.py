@@ -116,6 +116,11 @@ def test_one_chunk(send: Any, space: str, chunk: str, body: bytes, headers: dict
     assert send("PUT", f"{job}/{chunk}", body, headers).status == status
 
 
+def test_a_chunk_beyond_what_a_file_can_be(send: Any, space: str) -> None:
+    job = begin(send, f"{space}/x", **{"content-length": 2**62})
+    assert send("PUT", f"{job}/{2**58}", b"0123").status == 507
+
+
 def test_a_chunk_is_only_written(send: Any, space: str) -> None:
     job = begin(send, f"{space}/x")
     send_chunks(send, job, 0)
