@@ -106,6 +106,7 @@ def test_addresses_without_a_resource_in_a_catalog(samples: Door, method: str, b
     assert "Detail: " in reply.text and reply.text.endswith("\n")
 
 
+@pytest.mark.deviation
 def test_a_head_is_a_get_without_its_body(samples: Door) -> None:
     for below in ("", "/schema", "/entity/S:Species"):
         got, head = samples.get(below), samples.send("HEAD", below)

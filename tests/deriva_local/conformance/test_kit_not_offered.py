@@ -8,6 +8,7 @@ import pytest
 from conformance_kit import Door
 
 
+@pytest.mark.deviation
 @pytest.mark.parametrize(
     ("method", "below", "body"),
     [
