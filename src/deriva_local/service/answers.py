@@ -24,6 +24,8 @@ from deriva_local.wire.errors import Refusal, bad_request, forbidden, unauthoriz
 JSON = "application/json"
 ANONYMOUS = Client("", "anonymous", EVERYBODY)
 """Somebody who is not logged in."""
+_NOT_NOW = (403, 503, 507)
+"""How a catalog that cannot be written at the moment says so."""
 NOTHING = object()
 """Stands for an absent body, where null is a value."""
 
@@ -175,6 +177,22 @@ class Visit:
 def who(request: Request) -> Client:
     """Return who asks: somebody without a name if nobody is logged in."""
     return ANONYMOUS if request.client is None else request.client
+
+
+def meet(database: Database, request: Request) -> None:
+    """Let the catalog know who asks, before the request runs.
+
+    Reading waits for no writer and needs no room on the disk: then the catalog gets to know them the next time.
+    """
+    if request.client is None:
+        return
+    if request.method not in etag.READING:
+        return database.introduce(request.client)
+    try:
+        database.introduce(request.client, patience=0)
+    except Refusal as refusal:
+        if refusal.status not in _NOT_NOW:
+            raise
 
 
 def known(request: Request) -> Client:

@@ -19,7 +19,7 @@ from deriva_local.query.path import PathBinder, find_table
 from deriva_local.query.plan import Output, Ref
 from deriva_local.query.prepared import prepare
 from deriva_local.query.sql import compile_rids
-from deriva_local.service.answers import allow, enter, known, version, who
+from deriva_local.service.answers import allow, enter, known, meet, version, who
 from deriva_local.service.messages import Request, Response
 from deriva_local.service.negotiation import form_of, headers_of, limit_of, option
 from deriva_local.service.rows import Form, Reading, csv_body, fetch, given_rows, json_body, outputs_of, stored_rows
@@ -63,7 +63,9 @@ def handle(store: Store, address: ast.CatalogAddress, request: Request) -> Respo
         raise not_found("This address names no data.")
     method = allow(request, *_METHODS[part.api])
     entry = store.entry(address.id)
-    visit = _Visit(store.database(entry), address, part, request, entry.alias)
+    database = store.database(entry)
+    meet(database, request)
+    visit = _Visit(database, address, part, request, entry.alias)
     if method == "GET":
         return _read(visit)
     if address.snapshot is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deriva_local.service import catalogs, elements, facets, history
-from deriva_local.service.answers import Visit, allow
+from deriva_local.service.answers import Visit, allow, meet
 from deriva_local.service.messages import Request, Response
 from deriva_local.store.registry import Store
 from deriva_local.url.ast import (
@@ -37,7 +37,9 @@ def handle(store: Store, address: Address, request: Request) -> Response:
     if isinstance(address, AliasAddress):
         return catalogs.aliases(store, request) if address.id is None else catalogs.alias(store, address.id, request)
     entry = store.entry(address.id)
-    return _in_catalog(store, Visit(store.database(entry), entry, address, request))
+    database = store.database(entry)
+    meet(database, request)
+    return _in_catalog(store, Visit(database, entry, address, request))
 
 
 def _in_catalog(store: Store, visit: Visit) -> Response:

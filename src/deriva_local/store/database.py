@@ -37,6 +37,9 @@ _MODELS = 16
 _WORTH_A_LOOK = 4096
 """So many RIDs must be in use before the planner is told of sizes at all."""
 
+_KNOWN_FOR = 30.0
+"""Seconds for which a client that was found among the rows of the catalog is taken to be there still."""
+
 _HIGHEST_RID = 2**62
 """A RID beyond this, given by a client, does not move the sequence: it would soon run out of numbers."""
 
@@ -150,7 +153,7 @@ class Database:
         self._log = Log(path)
         self._models: dict[int, Model] = {}
         self._pasts: dict[tuple[int, int], Model] = {}
-        self._known_clients: set[tuple[str, frozenset[str]]] = set()
+        self._known_clients: dict[tuple[str, frozenset[str]], float] = {}
 
     @contextmanager
     def read(self, snapshot: str | None = None) -> Iterator[ReadSession]:
@@ -188,19 +191,32 @@ class Database:
         Raises:
             Refusal: 503 if others write for too long, 507 on a full disk, 403 on a read-only one.
         """
-        if (client.id, client.groups) not in self._known_clients:
-            with self._transaction(client) as session:
-                if clients.introduce(session.connection, session.model, client, session.now, session.new_rid):
-                    session.data_changed()
-            self._known_clients.add((client.id, client.groups))
+        self.introduce(client)
         with self._transaction(client) as session:
             yield session
 
+    def introduce(self, client: Client, patience: float | None = None) -> None:
+        """Make sure that a client and its groups have their rows in the catalog, in a transaction before its own.
+
+        Raises:
+            Refusal: as :meth:`write`, 503 after ``patience`` seconds.
+        """
+        who, now = (client.id, client.groups), time.monotonic()
+        if self._known_clients.get(who, 0.0) > now:
+            return
+        with self.read() as session:
+            known = clients.known(session.connection, session.model, client)
+        if not known:
+            with self._transaction(client, patience) as writing:
+                clients.introduce(writing.connection, writing.model, client, writing.now, writing.new_rid)
+                writing.data_changed()
+        self._known_clients[who] = now + _KNOWN_FOR
+
     @contextmanager
-    def _transaction(self, client: Client) -> Iterator[WriteSession]:
+    def _transaction(self, client: Client, patience: float | None = None) -> Iterator[WriteSession]:
         process = os.getpid()
         with refused(self.path):
-            with self._queue.turn():
+            with self._queue.turn(patience):
                 connection = self._connections.take()
                 shared = self._sync_is_shared(connection)
                 try:

@@ -34,22 +34,23 @@ class Queue:
         return bool(self._waiting)
 
     @contextmanager
-    def turn(self) -> Iterator[None]:
+    def turn(self, patience: float | None = None) -> Iterator[None]:
         """Hold the file for a block.
 
         Raises:
-            Refusal: 503 after ``patience`` seconds.
+            Refusal: 503 after ``patience`` seconds, by default the queue's own.
         """
         turnstile, process = self._turnstile, os.getpid()
+        patience = self.patience if patience is None else patience
         thread = threading.get_ident()
         self._waiting.add(thread)
         try:
-            if not turnstile.acquire(timeout=self.patience):
+            if not turnstile.acquire(timeout=patience):
                 raise busy("Other threads are writing to this catalog; try again.")
         finally:
             self._waiting.discard(thread)
         try:
-            handle = self._locked()
+            handle = self._locked(patience)
             try:
                 yield
             finally:
@@ -78,19 +79,21 @@ class Queue:
         self._waiting = set()
         self.close()
 
-    def _locked(self) -> int:
+    def _locked(self, patience: float) -> int:
         if self._handle is None:
             self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         with suppress(BlockingIOError):
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return self._handle
-        return self._waited(self._handle)
+        return self._waited(self._handle, patience)
 
-    def _waited(self, handle: int) -> int:
+    def _waited(self, handle: int, patience: float) -> int:
         """Stand in the kernel's queue, which knows no time-out: another thread waits there for us."""
+        if patience == 0:
+            raise busy("Other processes are writing to this catalog.")
         waiter = _Waiter(handle)
         waiter.thread.start()
-        if waiter.done.wait(self.patience) or not waiter.abandon():
+        if waiter.done.wait(patience) or not waiter.abandon():
             return handle
         self._handle = None  # the handle stays with the waiter, which closes it
         raise busy("Other processes are writing to this catalog; try again.")
