@@ -74,7 +74,7 @@ class Projection:
             if not isinstance(step, dict):
                 raise bad_request("What comes before the column name of a projection must be an object.")
             if "inbound" in step or "outbound" in step:
-                self._join(step)
+                self.join(step)
             else:
                 self.conditions.append(self._filter(step))
         return self.column(ast.ColumnRef((steps[-1],)))
@@ -93,6 +93,10 @@ class Projection:
             return BASE + len(self.tables) - 1
         return BASE + self._place(name.parts[0])
 
+    def place(self, ref: Ref) -> int:
+        """Return which of the projection's tables holds a column."""
+        return ref.instance - BASE
+
     def columns(self, instance: int) -> tuple[Ref, ...]:
         return tuple(Ref(instance, column) for column in self.tables[instance - BASE].columns)
 
@@ -103,11 +107,12 @@ class Projection:
 
     # ----------------------------------------------------------------------------------------------------------- steps
 
-    def _join(self, step: Mapping[str, Any]) -> None:
+    def join(self, step: Mapping[str, Any]) -> None:
+        """Take the step of a join."""
         context = step.get("context")
         place = len(self.tables) - 1 if context is None else self._place(context)
         direction = "outbound" if "outbound" in step else "inbound"
-        key = self._constraint(step[direction])
+        key = self.constraint(step[direction])
         near, far = (key.table, key.columns), (key.referenced_table, key.referenced_columns)
         if direction == "inbound":
             near, far = far, near
@@ -131,7 +136,8 @@ class Projection:
         self.tables.append(table)
         self.instances.append(Instance(table, links=(link,)))
 
-    def _constraint(self, pair: Any) -> ForeignKey:
+    def constraint(self, pair: Any) -> ForeignKey:
+        """Return the foreign key that a pair of schema and constraint names."""
         if not isinstance(pair, list) or len(pair) != 2 or not all(isinstance(each, str) for each in pair):
             raise bad_request("A join of a projection must name a pair [schema, constraint].")
         schema = self.model.schemas.get(pair[0])

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from deriva_local.acl.bindings import check_bindings
+from deriva_local.acl.renames import followed
 from deriva_local.acl.static import Kind
 from deriva_local.model import edit, find, intake
 from deriva_local.model.elements import Column, Document, ForeignKey, Key, Model, Schema, Table
@@ -33,7 +34,8 @@ def alter_schema(model: Model, schema: Schema, doc: Document) -> tuple[Model, Sc
         changed = replace(changed, name=schema_name(doc["schema_name"]))
         if changed.name in model.schemas:
             raise conflict(f"Schema '{changed.name}' exists already.")
-    return edit.put_schema(model, changed), changed
+    after = edit.put_schema(model, changed)
+    return (after if changed.name == schema.name else followed(model, after)), changed
 
 
 def alter_table(model: Model, table: Table, doc: Document) -> tuple[Model, Table]:
@@ -56,9 +58,12 @@ def alter_table(model: Model, table: Table, doc: Document) -> tuple[Model, Table
         clashing = sorted(find.key_names(home).intersection(key.name for key in changed.keys))
         if clashing:
             raise conflict(f"The constraint name '{clashing[0]}' is taken in schema '{home.name}'.")
-    model = edit.put_table(model, changed)
-    check_bindings(model, changed)
-    return model, changed
+    after = edit.put_table(model, changed)
+    if changed.schema != table.schema:
+        after = followed(model, after)
+        changed = after.table_by_rid[changed.rid]
+    check_bindings(after, changed)
+    return after, changed
 
 
 def alter_column(model: Model, table: Table, column: Column, doc: Document) -> tuple[Model, Column]:
@@ -82,10 +87,12 @@ def alter_column(model: Model, table: Table, column: Column, doc: Document) -> t
     wanted = doc.get("default", changed.default)
     changed = replace(changed, default=intake.default(wanted, changed.name, changed.type))
     _check_users(model, table, column, changed)
-    table = edit.put_column(table, changed)
-    model = edit.put_table(model, table)
-    check_bindings(model, table)
-    return model, changed
+    after = edit.put_table(model, edit.put_column(table, changed))
+    if changed.name != column.name:
+        after = followed(model, after)
+    table = after.table_by_rid[table.rid]
+    check_bindings(after, table)
+    return after, table.by_rid[column.rid]
 
 
 def _guard_system(column: Column, doc: Document) -> None:
@@ -140,10 +147,12 @@ def alter_foreign_key(model: Model, link: ForeignKey, doc: Document) -> tuple[Mo
         changed = replace(changed, on_delete=intake.action(doc, "on_delete"))
     if "on_update" in doc:
         changed = replace(changed, on_update=intake.action(doc, "on_update"))
-    table = edit.put_foreign_key(table, changed)
-    model = edit.put_table(model, table)
-    check_bindings(model, table)
-    return model, changed
+    after = edit.put_table(model, edit.put_foreign_key(table, changed))
+    if changed.name != link.name:
+        after = followed(model, after)
+    table = after.table_by_rid[table.rid]
+    check_bindings(after, table)
+    return after, next(each for each in table.foreign_keys if each.rid == link.rid)
 
 
 def _renamed(old: str, doc: Document, taken: set[str]) -> str:

@@ -186,12 +186,11 @@ def meet(database: Database, request: Request) -> None:
     """
     if request.client is None:
         return
-    if request.method not in etag.READING:
-        return database.introduce(request.client)
+    reading = request.method in etag.READING
     try:
-        database.introduce(request.client, patience=0)
+        database.introduce(request.client, patience=0 if reading else None)
     except Refusal as refusal:
-        if refusal.status not in _NOT_NOW:
+        if not reading or refusal.status not in _NOT_NOW:
             raise
 
 

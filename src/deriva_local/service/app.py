@@ -18,6 +18,7 @@ from deriva_local.objects.store import Objects
 from deriva_local.service import data, hatrac, login, models, session
 from deriva_local.service.admission import Admission
 from deriva_local.service.messages import FileSlice, Request, Response
+from deriva_local.service.negotiation import prefers_html
 from deriva_local.store.registry import Store
 from deriva_local.url import ast
 from deriva_local.url.parse import parse
@@ -63,10 +64,10 @@ class Service:
         try:
             response = _settled(request, self._answer(request))
         except Refusal as refusal:
-            response = _refused(refusal) if request.method != "OPTIONS" else _options(refusal)
+            response = _refused(refusal, request) if request.method != "OPTIONS" else _options(refusal, request)
         except Exception as error:  # the door: whatever it is, the caller gets an answer and the log the reason
             log.exception("%s %s failed", request.method, request.target)
-            response = _refused(Refusal(500, f"{type(error).__name__}: {error}"))
+            response = _refused(Refusal(500, f"{type(error).__name__}: {error}"), request)
         return _finished(request, response)
 
     def _answer(self, request: Request) -> Response:
@@ -152,21 +153,24 @@ def _settled(request: Request, response: Response) -> Response:
     if status is None:
         return response
     kept = {name: value for name, value in response.headers.items() if name in ("ETag", "Vary", "Content-Location")}
-    return _refused(Refusal(status, "The resource is another one by now: its ETag has changed.", kept))
+    return _refused(Refusal(status, "The resource is another one by now: its ETag has changed.", kept), request)
 
 
-def _refused(refusal: Refusal) -> Response:
+def _refused(refusal: Refusal, request: Request) -> Response:
+    """Write a refusal: a line of text, or a page for whoever asks for pages before text."""
     if refusal.status in NO_BODY:
         return Response(refusal.status, refusal.headers)
     known = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else {}
-    headers = {"Content-Type": "text/plain", **known, **refusal.headers}
-    return Response(refusal.status, headers, refusal.body().encode())
+    wants_page = prefers_html(request.headers.get("accept", ""))
+    kind, body = ("text/html", refusal.page()) if wants_page else ("text/plain", refusal.body())
+    headers = {"Content-Type": kind, **known, **refusal.headers}
+    return Response(refusal.status, headers, body.encode("utf-8", "replace"))
 
 
-def _options(refusal: Refusal) -> Response:
+def _options(refusal: Refusal, request: Request) -> Response:
     """Answer OPTIONS: no room has that method, and each says in its refusal which ones it has."""
     if refusal.status != 405:
-        return _refused(refusal)
+        return _refused(refusal, request)
     return Response(204, {"Allow": refusal.headers["Allow"] + ", OPTIONS"})
 
 

@@ -53,6 +53,8 @@ def _facts(document: Mapping[str, Any]) -> Mapping[str, Any]:
     for name in ("name", "description"):
         if document.get(name) is not None and not isinstance(document[name], str):
             raise bad_request(f"'{name}' must be text or null.")
+    if document.get("is_persistent") not in (None, True, False):
+        raise bad_request("'is_persistent' must be true, false or null.")
     return document
 
 

@@ -13,7 +13,7 @@ _SHORT: dict[str, Kind] = {"csv": CSV, "json": JSON}
 
 
 def form_of(address: CatalogAddress, request: Request, fallback: Kind = JSON) -> Kind:
-    """Return the form in which rows are to be written: ``?accept=`` first, then the best Accept entry we know."""
+    """Return the form in which rows are to be written: ``?accept=`` first, then the Accept header."""
     asked = option(address, "accept")
     if asked is not None:
         kind = _SHORT.get(asked) or _known(asked)
@@ -31,26 +31,43 @@ def _known(name: str) -> Kind | None:
 
 
 def _best(accept: str) -> Kind | None:
-    """Return the known form with the highest quality in an Accept header, the first one among equals."""
-    best: Kind | None = None
-    highest = 0.0
-    for entry in accept.split(","):
-        name, *parameters = (part.strip() for part in entry.split(";"))
-        kind, quality = _known(name.lower()), _quality(parameters)
-        if kind is not None and quality > highest:
-            best, highest = kind, quality
-    return best
+    """Return the known form with the lowest quality in an Accept header, the first one among equals.
+
+    That is the wrong way round, and how servers do it: whoever sends several forms gets the same one everywhere. What
+    a client will not have at all (``q=0``) is left out.
+    """
+    entries = (entry.split(";") for entry in accept.split(","))
+    asked = [(_quality(parameters), _known(name.strip().lower())) for name, *parameters in entries]
+    return min(((quality, kind) for quality, kind in asked if kind and quality > 0), default=(0.0, None), key=_first)[1]
+
+
+def _first(entry: tuple[float, Kind | None]) -> float:
+    return entry[0]
 
 
 def _quality(parameters: list[str]) -> float:
     for parameter in parameters:
-        name, _, value = parameter.partition("=")
+        name, _, value = parameter.strip().partition("=")
         if name == "q":
             try:
                 return float(value)
             except ValueError:
                 return 0.0
     return 1.0
+
+
+def prefers_html(accept: str) -> bool:
+    """Say whether an Accept header asks for pages, and for them before text: as browsers do.
+
+    Example:
+        >>> prefers_html("text/html,application/xml;q=0.9,*/*;q=0.8"), prefers_html("text/csv"), prefers_html("*/*")
+        (True, False, False)
+    """
+    if "text/html" not in accept.lower():
+        return False
+    asked = {name.strip().lower(): _quality(rest) for name, *rest in (each.split(";") for each in accept.split(","))}
+    page = asked.get("text/html", 0.0)
+    return page > 0 and page >= asked.get("text/plain", 0.0)
 
 
 def option(address: CatalogAddress, name: str) -> str | None:

@@ -27,7 +27,7 @@ from deriva_local.store.connections import APPLICATION, PATIENCE, READ_ONLY, Con
 from deriva_local.store.database import Database
 from deriva_local.store.place import ReadOnlyStore, StoreProblem, refuse_network, refuse_newer, sync_folder
 from deriva_local.store.queue import Queue
-from deriva_local.wire.errors import bad_request, conflict, not_found
+from deriva_local.wire.errors import bad_request, conflict, forbidden, not_found
 
 FORMAT = 1
 _SCHEMA = """
@@ -97,13 +97,14 @@ class Store:
         """Create a catalog and return its id; ``document`` may give ``id``, ``owner``, ``annotations`` and facts.
 
         Raises:
-            Refusal: 409 for an id that is taken and for owners without the client, 400 for a malformed document.
+            Refusal: 409 for an id that is taken and for owners without the client, 403 for one that somebody else has
+                reserved by an alias that leads nowhere, 400 for a malformed document.
         """
         wanted = checked_id(document.get("id"))
         owner = owners(document.get("owner"), client)
         with self._changing() as connection:
-            if wanted is not None and _taken(connection, wanted):
-                raise conflict(f"The catalog id '{wanted}' is taken.")
+            if wanted is not None:
+                _claim(connection, wanted, client)
             self._sweep(connection)
             made = wanted or _next_id(connection)
             folder = str(_count(connection, "folder"))
@@ -339,6 +340,21 @@ def checked_id(id: Any) -> str | None:
 def _taken(connection: apsw.Connection, id: str) -> bool:
     question = "SELECT 1 FROM catalog WHERE id = ?1 UNION ALL SELECT 1 FROM alias WHERE id = ?1"
     return connection.execute(question, (id,)).fetchone() is not None
+
+
+def _claim(connection: apsw.Connection, id: str, client: Client) -> None:
+    """Let a client have an id: one that nothing has, or that they have reserved by an alias that leads nowhere.
+
+    Raises:
+        Refusal: 409 if it is in use, 403 if others have reserved it.
+    """
+    row: Any = connection.execute("SELECT owner FROM alias WHERE id = ? AND target IS NULL", (id,)).fetchone()
+    if row is not None:
+        if not client.roles.intersection(json.loads(row[0])):
+            raise forbidden(f"The catalog id '{id}' is reserved by somebody else.")
+        connection.execute("DELETE FROM alias WHERE id = ?", (id,))
+    elif _taken(connection, id):
+        raise conflict(f"The catalog id '{id}' is taken.")
 
 
 def _next_id(connection: apsw.Connection) -> str:

@@ -7,6 +7,7 @@ response at its door. The message says what was wrong and, where there is one, t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 
 TITLES = {
     304: "Not Modified",
@@ -45,7 +46,22 @@ class Refusal(Exception):
 
     def body(self) -> str:
         """Return the one-line text body of the response."""
-        return f"{TITLES.get(self.status, 'Error')}. Detail: {self.detail}\n"
+        return f"{self.title}. Detail: {self.detail}\n"
+
+    def page(self) -> str:
+        """Return the body of the response for a browser: the same line as a page, everything from outside escaped.
+
+        Example:
+            >>> "<script>" in Refusal(404, "There is no <script>.").page()
+            False
+        """
+        title, line = escape(f"{self.status} {self.title}"), escape(self.body().rstrip("\n"))
+        return f"<!DOCTYPE html>\n<html><head><title>{title}</title></head><body><h1>{title}</h1><p>{line}</p></body></html>\n"
+
+    @property
+    def title(self) -> str:
+        """What the status means, in words."""
+        return TITLES.get(self.status, "Error")
 
 
 def bad_request(detail: str) -> Refusal:

@@ -238,12 +238,43 @@ def test_the_owner_of_the_table_is_not_bound(lab: Lab) -> None:
     assert lab.labels("owner", "/entity/lab:Sample") == "abcd"
 
 
-def test_a_binding_that_a_rename_led_astray_lets_nothing_through(lab: Lab) -> None:
+RENAMINGS: list[tuple[str, dict[str, Any]]] = [
+    (f"{SAMPLE}/column/Label", {"name": "Title"}),
+    (f"{TEAM}/column/Readers", {"name": "Members"}),
+    (f"{TEAM}/column/Name", {"name": "Called"}),
+    (f"{SAMPLE}/foreignkey/Team/reference/lab:Team/Called", {"names": [["lab", "of_team"]]}),
+    (SAMPLE, {"table_name": "Specimen"}),
+    ("/schema/lab", {"schema_name": "house"}),
+    ("/schema/house/table/Specimen", {"schema_name": "public"}),
+]
+
+
+def test_bindings_follow_renamings(lab: Lab) -> None:
     lab.allow(**OPEN)
-    lab.bind(SAMPLE, b=binding([TO_TEAM, "Readers"]))
-    assert lab.labels("ann", "/entity/lab:Sample") == "a"
-    lab.done("owner", "PUT", f"{TEAM}/column/Readers", {"name": "Members"})
-    assert lab.get("ann", "/entity/lab:Sample") == []
+    filters = {
+        "and": [{"filter": ["T", "Name"], "operator": "::null::", "negate": True}, {"filter": ["base", "Label"]}]
+    }
+    filters["and"][1].update(operator="::regexp::", operand="[abc]")
+    lab.bind(SAMPLE, b=binding([{**TO_TEAM, "alias": "T"}, filters, "Readers"]))
+    lab.bind(f"{SAMPLE}/column/Note", n=binding("Label", projection_type="nonnull"), b=False)
+    lab.bind(TEAM, b=binding([{"inbound": ["lab", "to_team"]}, "Owner"]))
+    before = lab.get("ann", "/entity/lab:Sample")
+    assert [row["Label"] for row in before] == ["a"]
+    for address, document in RENAMINGS:
+        lab.done("owner", "PUT", address, document)
+    (after,) = lab.get("ann", "/entity/public:Specimen")
+    assert (after["Title"], after["Note"]) == ("a", "first")
+    assert len(lab.get("ann", "/entity/house:Team")) == 2
+    bound = lab.get("owner", "/schema/public/table/Specimen/acl_binding/b")["projection"]
+    assert bound[0]["outbound"] == ["public", "of_team"]
+    assert bound[1]["and"][0]["filter"] == ["T", "Called"]
+    assert bound[2] == "Members"
+
+
+def test_a_binding_may_be_changed_with_the_name(lab: Lab) -> None:
+    changed = {"name": "Title", "acl_bindings": {"b": binding("Title")}}
+    lab.done("owner", "PUT", f"{SAMPLE}/column/Label", changed)
+    assert lab.get("owner", f"{SAMPLE}/column/Title/acl_binding/b")["projection"] == "Title"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from rights_lab import DEFAULTS, SAMPLE, SCHEMA, TEAM, Lab
 
+from deriva_local.service.messages import Client
+
 EVERY_DOOR: list[tuple[str, str, Any]] = [
     ("GET", "/", b""),
     ("GET", "/schema", b""),
@@ -347,3 +349,26 @@ def test_somebody_without_a_name_over_http(served: Any) -> None:
     assert served.send("GET", lease, token=False).status == 200
     assert served.send("GET", f"{base}/entity/public:ERMrest_Client", token=False).status == 409
     assert served.send("POST", lease, [{"ID": "x"}], token=False).status == 401
+
+
+def test_whoever_reads_is_known_to_the_catalog(lab: Lab) -> None:
+    lab.allow(enumerate=["*"])
+    for path in ("/schema", "/entity/lab:Team"):
+        lab.ask("ann", "GET", path)
+    lab.ask("nobody", "GET", "/schema")
+    lab.ask("eve", "HEAD", "")
+    people = lab.get("owner", "/entity/public:ERMrest_Client")
+    assert {row["ID"] for row in people} == {lab.service.owner.id, "ann", "eve"}
+    assert {row["RCB"] for row in people if row["ID"] == "ann"} == {"ann"}
+    assert [row["ID"] for row in lab.get("owner", "/entity/public:ERMrest_Group")] == ["reds"]
+    before = lab.get("owner", "")["snaptime"]
+    lab.get("ann", "/schema")
+    assert lab.get("owner", "")["snaptime"] == before
+
+
+def test_an_id_that_somebody_has_reserved(lab: Lab) -> None:
+    lab.clients["adam"], lab.clients["anna"] = Client.user("adam", ["admin"]), Client.user("anna", ["admin"])
+    made = lab.ask("adam", "POST", "", {"id": "kept"}, base="/ermrest/alias")
+    assert made.status == 201
+    wanted = {"id": "kept"}
+    assert [lab.ask(who, "POST", "", wanted, base="/ermrest/catalog").status for who in ("anna", "adam")] == [403, 201]

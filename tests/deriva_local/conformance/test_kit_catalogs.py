@@ -159,6 +159,42 @@ def test_an_alias_may_be_put(door: Door) -> None:
     assert target.get("").status == 200
 
 
+def test_an_alias_that_leads_nowhere_keeps_an_id_for_a_catalog(door: Door) -> None:
+    name = unused()
+    alias = below_root(door, f"/ermrest/alias/{name}")
+    assert below_root(door, "").send("POST", "/ermrest/alias", {"id": name}).status == 201
+    assert below_root(door, f"/ermrest/catalog/{name}").get("").status == 404
+    assert door.send("POST", "/ermrest/catalog", {"id": name}).json() == {"id": name}
+    assert alias.get("").status == 404
+    assert below_root(door, f"/ermrest/catalog/{name}").rows("")["id"] == name
+
+
+@pytest.mark.parametrize(
+    "document",
+    [{"id": 5}, {"id": ""}, {"name": 5}, {"description": []}, {"is_persistent": "x"}, {"annotations": []}, {"owner": "x"}, [1]],
+)  # fmt: skip
+def test_catalogs_refused(door: Door, document: object) -> None:
+    assert door.send("POST", "/ermrest/catalog", document).status == 400
+
+
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("text/html", "text/html"),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "text/html"),
+        ("text/plain, text/html;q=0.5", "text/plain"),
+        ("application/json", "text/plain"),
+        ("*/*", "text/plain"),
+        ("", "text/plain"),
+    ],
+)
+def test_errors_are_text_or_a_page(samples: Door, accept: str, kind: str) -> None:
+    reply = samples.get("/entity/S:%3Cscript%3E", **({"Accept": accept} if accept else {}))
+    assert (reply.status, reply.headers["content-type"].partition(";")[0]) == (409, kind)
+    assert "Detail: " in reply.text
+    assert ("<script>" in reply.text) == (kind == "text/plain")
+
+
 def test_a_catalog_is_no_alias(mine: Door) -> None:
     identity = mine.rows("")["id"]
     assert below_root(mine, f"/ermrest/alias/{identity}").get("").status == 404

@@ -20,6 +20,10 @@ CSV, JSON, STREAM = "text/csv", "application/json", "application/x-json-stream"
         ({"Accept": CSV}, CSV),
         ({"Accept": STREAM}, STREAM),
         ({"Accept": f"text/html, {CSV}"}, CSV),
+        ({"Accept": f"{JSON}, {CSV}"}, JSON),
+        ({"Accept": f"{JSON};q=0.9, {CSV};q=0.5"}, CSV),
+        ({"Accept": f"{CSV};q=0.9, {STREAM}; q=0.8, {JSON}"}, STREAM),
+        ({"Accept": f"{CSV};q=0, {JSON}"}, JSON),
     ],
 )
 def test_the_form_follows_the_accept_header(samples: Door, asked: dict[str, str], form: str) -> None:
