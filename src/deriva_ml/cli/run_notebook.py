@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -64,9 +65,11 @@ def command(
         else:
             show_config(notebook.stem, overrides, ["--info", info] if info else ["--cfg", str(cfg)])
     elif inspect:
-        from deriva_ml.launch.notebook_runner import parameters_of
+        from deriva_ml.launch.kernel import kernel_for, language_of
+        from deriva_ml.launch.notebook_cells import parameters_of
 
-        click.echo(parameters_of(notebook))
+        chosen = kernel_for(notebook, kernel)
+        click.echo(parameters_of(notebook, chosen, language_of(chosen)))
     else:
         _run(notebook, overrides, host, catalog, file, pairs, kernel, log_output)
 
@@ -81,22 +84,30 @@ def _run(
     kernel: str | None,
     log_output: bool,
 ) -> None:
-    """Run the notebook. What can be done at the same time is: its code is looked at while papermill is loaded, and the
-    rooms that commit are opened while the notebook runs.
+    """Run the notebook. What can be done at the same time is: the kernel starts while papermill is loaded and the code is
+    looked at, and the rooms that commit are opened while the notebook runs.
     """
     from deriva_ml.launch.catalog_overrides import catalog_overrides
+    from deriva_ml.launch.notebook_parameters import check_names, read_file
+    from deriva_ml.launch.notebook_runner import Execute, NotebookRequest, failed, run_recorded
     from deriva_ml.launch.notebook_told import code_of
 
+    given = read_file(file)
+    check_names([*given, *(name for name, _ in pairs)])
     chosen = (*overrides, *catalog_overrides(host, catalog))
+    request = NotebookRequest(notebook, given, pairs, chosen, kernel, host, catalog, log_output)
     with ThreadPoolExecutor(1) as pool:
         code = pool.submit(code_of, notebook)
-        from deriva_ml.launch import notebook_runner
+        keeping: list[Future[Any]] = []
 
-        parameters = notebook_runner.read_parameters(file, pairs)
-        request = notebook_runner.NotebookRequest(notebook, parameters, chosen, kernel, log_output)
-        keeping = pool.submit(importlib.import_module, "deriva_ml.launch.notebook_keeping")
-        outcome = notebook_runner.run(request, code.result(), lambda: keeping.result().keep)
-    if error := notebook_runner.failed(outcome):
+        def execute() -> Execute:
+            from deriva_ml.launch import notebook_cells
+
+            keeping.append(pool.submit(importlib.import_module, "deriva_ml.launch.notebook_keeping"))
+            return notebook_cells.execute
+
+        outcome = run_recorded(request, code.result, execute, lambda: keeping[0].result().keep)
+    if error := failed(outcome):
         raise error
     click.echo(f"Execution {outcome.execution_rid}: Uploaded" if outcome.execution_rid else "No execution was begun.")
 

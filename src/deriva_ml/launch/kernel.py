@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from jupyter_client.kernelspec import KernelSpecManager
 
 from deriva_ml.errors import DerivaMLConfigurationError
+from deriva_ml.launch.notebook_file import kernel_of, read_notebook
 
 DEFAULT = "python3"
 
@@ -25,22 +25,13 @@ def kernel_for(notebook: Path, named: str | None = None) -> str:
     """Return the kernel to run a notebook in: the one named, the notebook's own if it is installed, this environment's.
 
     Raises:
-        DerivaMLConfigurationError: there is none.
+        DerivaMLConfigurationError: there is none, or the notebook cannot be read.
     """
     known = KernelSpecManager().find_kernel_specs()
     if named is not None:
         return _required(named, known)
-    own = _own_kernel(notebook)
+    own = kernel_of(read_notebook(notebook))
     return own if own in known else _required(DEFAULT, known)
-
-
-def _own_kernel(notebook: Path) -> str:
-    try:
-        content = json.loads(notebook.read_text())
-    except (OSError, ValueError) as error:
-        raise DerivaMLConfigurationError(f"{notebook} cannot be read as a notebook: {error}") from error
-    metadata = content.get("metadata", {}) if isinstance(content, dict) else {}
-    return str(metadata.get("kernelspec", {}).get("name", ""))
 
 
 def _required(name: str, known: dict[str, str]) -> str:

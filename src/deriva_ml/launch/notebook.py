@@ -27,6 +27,7 @@ from deriva_ml.launch.composed import Composed, as_list, choices_of, plain
 from deriva_ml.launch.configs import BaseConfig, notebook_config
 from deriva_ml.launch.connection import DerivaMLConfig, connection_of
 from deriva_ml.launch.hydra_main import OUTPUT, composition
+from deriva_ml.launch.kernel_side import wait_until_loaded
 from deriva_ml.launch.notebook_told import OVERRIDES_VARIABLE
 from deriva_ml.launch.registration import find_upwards, groups, load_configs, make_importable, register, roots_of
 from deriva_ml.launch.run import VALIDATE, read_dry_run, validate
@@ -60,6 +61,7 @@ def run_notebook(
 
         ml, execution, config = run_notebook("analysis")
     """
+    wait_until_loaded()
     configs = find_upwards(config_package)
     make_importable(configs)
     load_configs(config_package)

@@ -18,13 +18,19 @@ def code_of(notebook: Path) -> Code:
     return of_source(Source(notebook.absolute(), is_notebook=True))
 
 
-def told(notebook: Path, code: Code, overrides: Sequence[str], saved: Path) -> dict[str, str]:
-    """Return the variables; ``saved`` is where the kernel says which execution it made."""
-    known = {"DERIVA_ML_WORKFLOW_URL": code.url, "DERIVA_ML_WORKFLOW_CHECKSUM": code.checksum}
+def told(notebook: Path, overrides: Sequence[str], saved: Path) -> dict[str, str]:
+    """Return the variables that are known before the code is; ``saved`` is where the kernel says which execution it made."""
     return {
         "DERIVA_ML_NOTEBOOK_PATH": str(notebook),
         OVERRIDES_VARIABLE: json.dumps(list(overrides)),
         SAVE_RID_VARIABLE: str(saved),
+    }
+
+
+def told_of(code: Code) -> dict[str, str]:
+    """Return the variables that say which code runs."""
+    known = {"DERIVA_ML_WORKFLOW_URL": code.url, "DERIVA_ML_WORKFLOW_CHECKSUM": code.checksum}
+    return {
         **{name: value for name, value in known.items() if value and code.url},
         **({"DERIVA_ML_ALLOW_DIRTY": "true"} if code.dirty else {}),
     }
