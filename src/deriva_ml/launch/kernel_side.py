@@ -6,6 +6,7 @@ looks at the notebook's code meanwhile. What it finds it writes into a file, whi
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -31,8 +32,14 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def _load() -> None:
+    """Load without looking for garbage in between; what is loaded stays, so nobody needs to look through it later either."""
+    looking = gc.isenabled()
+    gc.disable()
     importlib.import_module("deriva_ml.launch.notebook")
     importlib.import_module("hydra.core.plugins").Plugins.instance()  # which Hydra has to look for
+    gc.freeze()
+    if looking:
+        gc.enable()
 
 
 def wait_until_loaded() -> None:

@@ -31,6 +31,6 @@ def told_of(code: Code) -> dict[str, str]:
     """Return the variables that say which code runs."""
     known = {"DERIVA_ML_WORKFLOW_URL": code.url, "DERIVA_ML_WORKFLOW_CHECKSUM": code.checksum}
     return {
-        **{name: value for name, value in known.items() if value and code.url},
+        **{name: value for name, value in known.items() if value},
         **({"DERIVA_ML_ALLOW_DIRTY": "true"} if code.dirty else {}),
     }

@@ -108,7 +108,7 @@ def _in_tree(tree: git.Tree, source: Source, path: Path, allow_dirty: bool) -> C
     url = checksum = None
     try:
         url = git.address(tree, path)
-        checksum = notebook_checksum(path) if source.is_notebook else git.file_checksum(tree, path)
+        checksum = _notebook_checksum(path) if source.is_notebook else git.file_checksum(tree, path)
     except git.GitUnknown as error:
         problems.append(f"The checksum of {path} is not known: {error}.")
     if tree.commit is None:
@@ -125,10 +125,16 @@ def _in_tree(tree: git.Tree, source: Source, path: Path, allow_dirty: bool) -> C
 def _without_repository(source: Source, path: Path, reason: str) -> Code:
     """No commit, no URL, and nobody can say whether anything changed; the content still has git's checksum."""
     try:
-        checksum = notebook_checksum(path) if source.is_notebook else git.content_checksum(path.read_bytes())
+        checksum = _notebook_checksum(path) if source.is_notebook else git.content_checksum(path.read_bytes())
     except (OSError, git.GitUnknown) as error:
         return Code(is_notebook=source.is_notebook, problems=(reason, f"Its checksum is not known either: {error}."))
     return Code(checksum=checksum, is_notebook=source.is_notebook, problems=(reason,))
+
+
+def _notebook_checksum(path: Path) -> str:
+    """Return the checksum of a notebook; the runner of this one has found it out already."""
+    known = os.environ.get("DERIVA_ML_WORKFLOW_CHECKSUM")
+    return known if known and os.environ.get("DERIVA_ML_NOTEBOOK_PATH") == str(path) else notebook_checksum(path)
 
 
 def dirty_allowed() -> bool:

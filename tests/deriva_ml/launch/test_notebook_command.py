@@ -14,8 +14,10 @@ from deriva_ml.catalog import objects
 from deriva_ml.errors import DerivaMLConfigurationError
 from deriva_ml.execution.record import ExecutionRecord
 from deriva_ml.launch.kernel import kernel_for
+from deriva_ml.launch.notebook_cells import parameters_of
+from deriva_ml.launch.notebook_file import read_notebook
 from deriva_ml.launch.notebook_markdown import written
-from deriva_ml.launch.notebook_runner import parameters_of, read_parameters
+from deriva_ml.launch.notebook_parameters import check_declared, check_names, read_file, values
 
 WHOLE = (
     "#: # An analysis",
@@ -136,27 +138,69 @@ def test_mistakes_are_answered_by_a_sentence(place: tuple[Path, Path], arguments
     assert "Traceback" not in done.stderr and "Unexpected" not in done.stderr
 
 
-def test_parameters_come_from_files_and_from_the_command_line(tmp_path: Path) -> None:
-    file = tmp_path / "p.yaml"
-    file.write_text("epochs: 3\nname: digits\n")
-    typed = [
-        ("epochs", "5"),
-        ("lr", "1e-3"),
-        ("layers", "[1, 2]"),
-        ("title", "a b: c d"),
-        ("deep", "{x: 1}"),
-        ("on", "true"),
-    ]
-    given = read_parameters(file, typed)
-    assert given == {
-        "epochs": 5, "name": "digits", "lr": 0.001, "layers": [1, 2], "title": "a b: c d", "deep": {"x": 1}, "on": True,
-    }  # fmt: skip
+TYPED = [
+    ("5", 5), ("-2", -2), ("1e-3", 0.001), ("true", True), ("False", False), ("null", None), ("None", None),
+    ("[1, 2]", [1, 2]), ("{x: 1}", {"x": 1}), ("a b: c d", "a b: c d"), ("no", "no"), ("12:30", "12:30"),
+    ("'7'", "7"), ("2026-01-01", "2026-01-01"), ("[1, 2", "[1, 2"), ("", ""),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "value"), TYPED, ids=lambda value: repr(value))
+def test_a_typed_parameter_is_what_it_looks_like(text: str, value: object) -> None:
+    found = values([("p", text)], {})["p"]
+    assert found == value and type(found) is type(value)
+
+
+def test_a_parameter_whose_default_is_a_text_stays_one() -> None:
+    assert values([("sweep", "1E5"), ("rate", "1E5")], {"sweep": '""', "rate": "0.1"}) == {"sweep": "1E5", "rate": 1e5}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("p.yaml", "epochs: 3\nname: Zürich\n"), ("p.json", '{"epochs": 3, "name": "Zürich"}'), ("p", "epochs: 3\nname: Zürich")]
+)  # fmt: skip
+def test_parameters_come_from_files(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    assert read_file(tmp_path / name) == {"epochs": 3, "name": "Zürich"}
+
+
+def test_an_empty_file_gives_no_parameters(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("")
+    assert read_file(tmp_path / "p.yaml") == {} == read_file(None)
+
+
+def test_wrong_names_are_answered_by_the_nearest_right_ones() -> None:
+    declared = {"threshold": {}, "epochs": {}}
+    with pytest.raises(DerivaMLConfigurationError, match=r"'treshold' \(did you mean 'threshold'\?\); 'q'\. Its cell"):
+        check_declared(["epochs", "treshold", "q"], declared, "a.ipynb")
+    check_declared(["anything"], {}, "a.ipynb")
+    with pytest.raises(DerivaMLConfigurationError, match="'my-name' cannot be its name"):
+        check_names(["fine", "my-name"])
 
 
 def test_a_notebook_without_parameters_says_so(tmp_path: Path) -> None:
-    assert "no cell" in parameters_of(write_notebook(tmp_path / "a.ipynb", "print(1)"))
-    with pytest.raises(DerivaMLConfigurationError, match="no notebook"):
-        parameters_of(tmp_path / "b.ipynb")
+    assert "no cell" in parameters_of(write_notebook(tmp_path / "a.ipynb", "print(1)"), "python3", "python")
+
+
+FILES = [
+    (None, "no notebook"),
+    ("{", "cannot be read as a notebook"),
+    ("[]", "is no notebook"),
+    ('{"cells": []}', "is no notebook"),
+    ('{"nbformat": 4, "metadata": {}}', "has no cells"),
+    ('{"nbformat": 5, "cells": []}', "format 5"),
+    ('{"nbformat": 2, "worksheets": []}', "format 2"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), FILES)
+def test_what_is_no_notebook_is_refused_by_a_sentence(tmp_path: Path, text: str | None, said: str) -> None:
+    file = tmp_path / "a.ipynb"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(DerivaMLConfigurationError, match=said):
+        read_notebook(file)
+    with pytest.raises(DerivaMLConfigurationError, match="is a folder"):
+        read_notebook(tmp_path)
 
 
 def test_a_kernel_that_is_not_installed_gives_way_to_the_environments(tmp_path: Path) -> None:
