@@ -59,7 +59,8 @@ docs: setup
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 torture: setup
-	@$(BIN)/python -m torture --seconds $(SECONDS_OF_TORTURE)
+	@$(BIN)/python -m torture --seconds $(SECONDS_OF_TORTURE) $(TORTURE_ARGS)
+	@$(MAKE) torture-slurm
 
 map: setup
 	@$(BIN)/python tools/code_map.py
@@ -77,8 +78,6 @@ clean:
 	rm -rf $(VENV) build dist site demo *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
 # A sweep on a real Slurm of one node, from Debian's packages, which are unpacked and not installed.
-.PHONY: torture torture-slurm
-torture: torture-slurm
-
+.PHONY: torture-slurm
 torture-slurm: setup
 	@$(BIN)/python -m pytest -q --timeout 600 torture/test_slurm_sweep.py

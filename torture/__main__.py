@@ -1,19 +1,28 @@
-"""``python -m torture``: every campaign for its share of a given time; prints what each did, and says 1 if one found something."""
+"""``python -m torture``: every campaign for its share of a given time; one table at the end, and 1 if one found something."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import logging
+import os
+import platform
 import shutil
 import sys
 import tempfile
 import time
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 
-SHARES = {"kills": 0.25, "steps": 0.25, "power": 0.25, "wire": 0.15, "crowd": 0.1}
-ROW = "{:<52} {:>7} {:>13} {:>5} {:>6} {:>6} {:>8}"
+import psutil
+
+from torture import story
+from torture.tally import Tally, markdown, table, total
+
+SHARES = {"kills": 0.3, "steps": 0.2, "power": 0.15, "wire": 0.22, "crowd": 0.13}
+LATE = 300
+"""A campaign that is so many seconds late hangs, and is ended."""
 
 
 def main() -> int:
@@ -22,29 +31,62 @@ def main() -> int:
     ask.add_argument("--seconds", type=float, default=600, help="how long in all (default 600)")
     ask.add_argument("--seed", type=int, default=int(time.time()), help="for the same random choices again")
     ask.add_argument("--only", choices=SHARES, action="append", help="only this campaign; may be repeated")
+    ask.add_argument("--report", type=Path, help="write the table to this file too, as Markdown")
     asked = ask.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    chosen = asked.only or list(SHARES)
-    whole = sum(SHARES[name] for name in chosen)
-    print(f"seed {asked.seed}")
-    print(ROW.format("campaign", "points", "acknowledged", "lost", "twice", "stuck", "seconds"), flush=True)
-    failed = False
-    for name in chosen:
-        failed |= _run(name, asked.seconds * SHARES[name] / whole, asked.seed)
-    return int(failed)
+    machine = _machine()
+    print(f"seed {asked.seed}, {asked.seconds:.0f} seconds, {machine}", flush=True)
+    end = time.monotonic() + asked.seconds
+    waiting = {name: share for name, share in SHARES.items() if name in (asked.only or SHARES)}
+    done: list[Tally] = []
+    while waiting:  # each gets its share of what is left: one that is late takes nothing from the end
+        name, whole = next(iter(waiting)), sum(waiting.values())
+        done.append(_run(name, max(0.0, end - time.monotonic()) * waiting.pop(name) / whole, asked.seed))
+    everything = total(done)
+    print(f"\n{table([*done, everything])}\n\n{_summary(done, everything)}", flush=True)
+    if asked.report:
+        heading = f"Seed {asked.seed}, {asked.seconds:.0f} seconds, {datetime.now(UTC):%Y-%m-%d}, {machine}."
+        asked.report.write_text(f"{heading}\n\n{markdown([*done, everything])}\n\n{_summary(done, everything)}\n")
+    return int(bool(everything.problems))
 
 
-def _run(name: str, seconds: float, seed: int) -> bool:
+def _run(name: str, seconds: float, seed: int) -> Tally:
+    """Run one campaign in a process of its own, in a folder that is removed unless it found something."""
     work, began = Path(tempfile.mkdtemp(prefix=f"torture-{name}-")).resolve(), time.monotonic()
-    tally = importlib.import_module(f"torture.{name}").campaign(work, seconds, seed)
-    numbers = (tally.points, tally.acknowledged, tally.lost, tally.twice, tally.stuck)
-    print(ROW.format(tally.name, *numbers, f"{time.monotonic() - began:.0f}"), flush=True)
-    for problem in tally.problems:
-        print(f"  {problem}", flush=True)
+    kept, trouble = work / "tally.json", work / "trouble.txt"
+    print(f"{name}: {seconds:.0f} seconds in {work}", flush=True)
+    module = importlib.import_module(f"torture.{name}")
+    story.child(lambda: module.campaign(work, seconds, seed).save(kept), trouble, int(seconds) + LATE)
+    tally = Tally.load(kept) if kept.exists() else Tally(name, points=1)
+    tally.seconds = time.monotonic() - began
+    if not kept.exists():
+        tally.blame(name, "stuck", f"the campaign did not end: {trouble.read_text() if trouble.exists() else 'hung'}")
+    print(f"{table([tally])}\n", flush=True)
     if not tally.problems:
         shutil.rmtree(work, ignore_errors=True)
-    return bool(tally.problems)
+    return tally
+
+
+def _summary(done: list[Tally], everything: Tally) -> str:
+    broken = everything.lost + everything.twice + everything.stuck
+    notes = [note for each in done for note in each.notes]
+    verdict = "no promise was broken" if not broken else f"{broken} promises were broken"
+    first = f"{everything.kills:,} kill points, {everything.acknowledged:,} acknowledged items: {verdict}."
+    return "\n".join([first, *(f"- {note}" for note in notes), *(f"- {each}" for each in everything.problems)])
+
+
+def _machine() -> str:
+    memory = psutil.virtual_memory().total / 2**30
+    disk = max(
+        (part for part in psutil.disk_partitions() if tempfile.gettempdir().startswith(part.mountpoint)),
+        key=lambda part: len(part.mountpoint),
+        default=None,
+    )
+    return (
+        f"{platform.system()} {platform.release()}, {platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB, "
+        f"{disk.fstype if disk else 'unknown'} disk, Python {platform.python_version()}"
+    )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from torture import story
 from torture.disk import SILENT, Step, Tap, install
+from torture.tally import Tally
 
 SECTOR = 512
 Event = tuple[str, str, dict[str, object]]
@@ -199,9 +200,9 @@ def _build(folder: Folder, place: Path, made: dict[int, Path]) -> None:
                 made[id(node)] = target
 
 
-def campaign(work: Path, seconds: float, seed: int) -> story.Tally:
+def campaign(work: Path, seconds: float, seed: int) -> Tally:
     """Record runs and cut the power at random moments of them until the time is over."""
-    tally, chance = story.Tally("power loss"), random.Random(seed)
+    tally, chance = Tally("power loss"), random.Random(seed)
     story.template(work)
     end = time.monotonic() + seconds
     while time.monotonic() < end or not tally.points:
@@ -227,7 +228,7 @@ def _record(work: Path) -> list[Event]:
             events.append(("told", kind, facts))
 
         install(Tap(str(home), lambda step: None, note))
-        story.kill_loop.live(home, acknowledged, 0)
+        story.life_story.live(home, acknowledged, 0, story.SIZE)
         kept.write_bytes(pickle.dumps(events))
 
     story.child(run, work / "errors.txt")
@@ -238,7 +239,7 @@ def _record(work: Path) -> list[Event]:
     return events
 
 
-def _point(work: Path, events: list[Event], chance: random.Random, tally: story.Tally) -> None:
+def _point(work: Path, events: list[Event], chance: random.Random, tally: Tally) -> None:
     home = work / "home"
     disk = Disk(work / "template")
     disk.home = str(home)
@@ -249,17 +250,10 @@ def _point(work: Path, events: list[Event], chance: random.Random, tally: story.
             told.append((event[1], event[2]))
         elif not event[1].endswith(SILENT):
             disk.happen(event)
-            if event[1].rsplit("/", 1)[0] == str(home) and event[0] == "write":  # the user's own file, long there
-                disk._file(event[1]).sync()
-                disk.root.sync()
     disk.cut(chance)
-    source, kept = home / "source-0.txt", work / "source-0.txt"
-    if source.exists():
-        source.replace(kept)  # the user's file survives as the very file that it is
     shutil.rmtree(home, ignore_errors=True)
     disk.build(home)
-    kept.replace(source)
-    acknowledged = story.kill_loop.Acknowledged(home / "acknowledged.jsonl")
+    acknowledged = story.life_story.Acknowledged(home / "acknowledged.jsonl")
     for kind, facts in told:
         acknowledged(kind, **facts)
     story.judge(home, f"power cut after {moment} of {len(events)} steps", tally)

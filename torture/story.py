@@ -1,4 +1,4 @@
-"""What every campaign does to a home: one run from its creation to two commits, its recovery, and the judgement.
+"""What every campaign does to a home: a run from its creation to its last commit, its recovery, and the judgement.
 
 The run, and what is checked of it, are those of the kill loop of the tests.
 """
@@ -8,49 +8,23 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import re
 import shutil
 import signal
 import sys
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "deriva_ml" / "execution"))
-kill_loop = importlib.import_module("kill_loop")
-importlib.import_module("deriva_ml.execution.executions")
+from torture.tally import Tally
+
+TESTS = Path(__file__).parent.parent / "tests"
+sys.path.insert(0, str(TESTS / "deriva_ml" / "execution"))
+life_story: Any = importlib.import_module("life_story")
+kill_loop: Any = importlib.import_module("kill_loop")
 SECONDS = 100
-
-
-@dataclass
-class Tally:
-    """What a campaign did."""
-
-    name: str
-    points: int = 0
-    acknowledged: int = 0
-    lost: int = 0
-    twice: int = 0
-    stuck: int = 0
-    problems: list[str] = field(default_factory=list)
-
-    def blame(self, where: str, problem: str) -> None:
-        """Count a broken promise."""
-        shown = re.search(r"is there (\[.*\]|\d+ times)", problem)
-        if (
-            "after recovery" in problem
-            or " is Running" in problem
-            or "did not end" in problem
-            or "is Stopped" in problem
-        ):
-            self.stuck += 1
-        elif shown and shown[1] not in ("[]", "0 times"):
-            self.twice += 1
-        else:
-            self.lost += 1
-        self.problems.append(f"{where}: {problem}")
+SIZE = life_story.Size(values=63, metrics=4, groups=2, files=6, bulk=4)
+"""The run of those campaigns that watch one thread of one process."""
 
 
 def child(work: Callable[[], Any], report: Path, seconds: int = SECONDS) -> int:
@@ -72,7 +46,7 @@ def child(work: Callable[[], Any], report: Path, seconds: int = SECONDS) -> int:
 def template(work: Path) -> Path:
     """Make a home with what the run needs, to be copied for each point."""
     folder = work / "home"
-    child(lambda: kill_loop.prepare(folder), work / "prepare.txt")
+    child(lambda: life_story.prepare(folder, SIZE.values), work / "prepare.txt")
     if (work / "prepare.txt").exists():
         raise RuntimeError((work / "prepare.txt").read_text())
     kept = work / "template"
@@ -90,36 +64,35 @@ def renew(work: Path) -> Path:
 
 def live(home: Path) -> None:
     """Live one run; what the disk or the wire refuse ends it, as it would end a user's."""
-    kill_loop.live(home, kill_loop.Acknowledged(home / "acknowledged.jsonl"), 0)
+    life_story.live(home, life_story.Acknowledged(home / "acknowledged.jsonl"), 0, SIZE)
 
 
 def settle(home: Path) -> None:
     """Open the home again, as a user would, and commit all that waits, what a failed run left included."""
-    kill_loop.recover(home)
-    ml = kill_loop.DerivaML(working_dir=home)
-    for row in kill_loop.fetch(ml.session, "/entity/deriva-ml:Execution/Status=Failed"):
+    life_story.recover(home)
+    ml = life_story.DerivaML(working_dir=home)
+    for row in life_story.fetch(ml.session, "/entity/deriva-ml:Execution/Status=Failed"):
         ml.resume_execution(row["RID"]).commit_output_assets()
 
 
-def judge(home: Path, where: str, tally: Tally) -> None:
+def judge(home: Path, where: str, tally: Tally, points: int = 1) -> None:
     """Recover the home and count what was promised and is not there."""
-    told = kill_loop.Acknowledged(home / "acknowledged.jsonl")
-    tally.points += 1
-    tally.acknowledged += len(told.read())
+    told = life_story.Acknowledged(home / "acknowledged.jsonl")
     verdict, errors = home.parent / "verdict.json", home.parent / "recovery.txt"
     verdict.unlink(missing_ok=True)
     errors.unlink(missing_ok=True)
 
     def examine() -> None:
         settle(home)
-        found: list[str] = []
-        kill_loop.check(home, told, found)
+        found: list[list[str]] = []
+        life_story.check(home, told, found)
         verdict.write_text(json.dumps(found))
 
     child(examine, errors)
-    if not verdict.exists():
+    if verdict.exists():
+        for kind, problem in json.loads(verdict.read_text()):
+            tally.blame(where, kind, problem)
+    else:
         text = errors.read_text().strip() if errors.exists() else "killed"
-        tally.blame(where, f"recovery did not end: {text[-1500:]}")
-        return
-    for problem in json.loads(verdict.read_text()):
-        tally.blame(where, problem)
+        tally.blame(where, "stuck", f"recovery did not end: {text[-1500:]}")
+    tally.point(life_story.items(told.read()), points)

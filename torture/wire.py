@@ -21,6 +21,7 @@ from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLException
 from deriva_ml.schema import create_ml_catalog
 from torture import story
+from torture.tally import Tally
 
 BEFORE = ("cut", "401", "409", "412", "429", "500", "503")
 AFTER = ("cut after the effect", "500 after the effect", "truncated")
@@ -99,9 +100,9 @@ class Proxy(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def campaign(work: Path, seconds: float, seed: int) -> story.Tally:
+def campaign(work: Path, seconds: float, seed: int) -> Tally:
     """Live runs against a server through the proxy, at several rates of trouble, until the time is over."""
-    tally = story.Tally("the wire")
+    tally = Tally("the wire")
     Proxy.chance = random.Random(seed)
     Catalog.pauses = (0.01, 0.02)
     command = [sys.executable, "-m", "deriva_ml.cli.serve", "--store", str(work / "store"), "--port", "0", "--open"]
@@ -120,8 +121,8 @@ def campaign(work: Path, seconds: float, seed: int) -> story.Tally:
     return tally
 
 
-def _attack(work: Path, address: str, end: float, tally: story.Tally) -> None:
-    loop = story.kill_loop
+def _attack(work: Path, address: str, end: float, tally: Tally) -> None:
+    loop = story.life_story
     real = loop.DerivaML
     try:
         while not tally.points or time.monotonic() < end:
@@ -130,7 +131,7 @@ def _attack(work: Path, address: str, end: float, tally: story.Tally) -> None:
             loop.DerivaML = functools.partial(_open, address, made.catalog_id)
             for name in ("home", "template"):
                 (work / name).exists() and (work / name).rename(work / f"{name}-{time.monotonic_ns()}")
-            loop.prepare(work / "home")
+            loop.prepare(work / "home", story.SIZE.values)
             (work / "home").rename(work / "template")
             home = story.renew(work)
             _runs(home, work, end, tally)
@@ -142,9 +143,9 @@ def _open(address: str, catalog: str, working_dir: Path) -> DerivaML:
     return DerivaML(address, catalog, working_dir=working_dir, credential={})
 
 
-def _runs(home: Path, work: Path, end: float, tally: story.Tally) -> None:
+def _runs(home: Path, work: Path, end: float, tally: Tally) -> None:
     """Five runs on one catalog, each through a wire of its own badness; then the wire is well again and all is judged."""
-    told = story.kill_loop.Acknowledged(home / "acknowledged.jsonl")
+    told = story.life_story.Acknowledged(home / "acknowledged.jsonl")
     done: list[str] = []
     for number in range(5):
         if number and time.monotonic() > end:
@@ -152,11 +153,9 @@ def _runs(home: Path, work: Path, end: float, tally: story.Tally) -> None:
         Proxy.rate = Proxy.chance.choice((0.01, 0.03, 0.1, 0.3))
         Proxy.done = done
         try:
-            story.kill_loop.live(home, told, number)
+            story.life_story.live(home, told, number, story.SIZE)
         except (DerivaMLException, OSError):
             continue  # a clear error; what was acknowledged before it must survive
         finally:
             Proxy.rate = 0.0
-            tally.points += 1
-    tally.points -= 1
-    story.judge(home, f"wire, {len(done)} troubles, the last: {done[-3:]}", tally)
+    story.judge(home, f"wire, {len(done)} troubles, the last: {done[-3:]}", tally, number + 1)

@@ -28,6 +28,8 @@ from deriva_local.wire.errors import Refusal, bad_request, forbidden
 BLOCK = 1024 * 1024
 _NOT_LINKABLE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_DOUBTFUL = {403, 500, 503, 507}
+"""What may have been said after a log was written that the next opening finds."""
 _NO_PERMISSION = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -74,25 +76,34 @@ class Contents:
     def arriving(self, version: str, body: bytes | BinaryIO | Path, announced: Announced) -> Iterator[Arrived]:
         """Take in ``body``; the block writes the row that names it. Without that row no content remains.
 
+        A write that failed below may turn up at the next opening all the same (its log was written, and could not be
+        synced): then both links stay, and the sweep decides by the row.
+
         Raises:
             Refusal: 400 the body is not as announced, 403 the store is read-only, 507 the disk is full.
         """
         marker, final = self.incoming / version, self.path(version)
-        kept = False
+        doubtful = False
         with self._uploading(), said_clearly(self.folder):
+            kept = False
             try:
                 checksums = _filled(marker, body, announced)
                 _name(marker, final)
+                doubtful = True
                 yield Arrived(version, announced.length, checksums)
                 kept = True
+            except Refusal as refusal:
+                doubtful = doubtful and refusal.status in _DOUBTFUL
+                raise
             finally:
-                if not kept:
+                if not kept and not doubtful:
                     final.unlink(missing_ok=True)
-                marker.unlink(missing_ok=True)
+                if kept or not doubtful:
+                    marker.unlink(missing_ok=True)
 
     @contextmanager
     def leaving(self, versions: Iterable[str]) -> Iterator[list[str]]:
-        """Let go of contents: the block deletes the rows, then the files go. If the block fails, they stay.
+        """Let go of contents: the block deletes the rows, then the files go. If the block fails, they stay; the sweep looks again.
 
         The block may change the list that it gets.
         """
@@ -101,13 +112,17 @@ class Contents:
         with self._uploading(), said_clearly(self.folder):
             for version in marked:
                 self._mark(version)
+            doubtful = True
             try:
                 yield going
                 gone = True
+            except Refusal as refusal:
+                doubtful = refusal.status in _DOUBTFUL
+                raise
             finally:
                 for version in going if gone else ():
                     self.path(version).unlink(missing_ok=True)
-                for version in marked:
+                for version in marked if gone or not doubtful else ():
                     (self.incoming / version).unlink(missing_ok=True)
 
     def _mark(self, version: str) -> None:

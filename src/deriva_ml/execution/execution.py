@@ -208,8 +208,11 @@ class Execution:
         Raises:
             InvalidTransitionError: it is not running.
         """
-        self._run.happen(Event.FINISH)
-        self._leave_block()
+        try:
+            self._run.happen(Event.FINISH)
+        except OSError as error:  # what was written could not be brought to the disk
+            self._fail(error)
+            raise
 
     def _leave_block(self) -> None:
         """What was written to the staged paths is acknowledged now: bring it to the disk, and the manifest up to date."""

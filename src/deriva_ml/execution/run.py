@@ -86,6 +86,8 @@ class Run:
             InvalidTransitionError: nothing leads there, or somebody else has driven the execution elsewhere.
             DerivaMLStateInconsistency: the catalog has no such execution.
         """
+        if event is Event.FINISH and self.staged.count():
+            self.staging.sync()  # what the state promises is on the disk before it
         lock = (
             liveness.take(self.lock_file("run"), f"Execution {self.rid} cannot start") if event is Event.START else None
         )

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from deriva_local.objects.checksums import Checksums
-from deriva_local.objects.content import Announced
+from deriva_local.objects.content import Announced, Contents
 from deriva_local.objects.store import ABANDONED_SECONDS, Objects, Told
 from deriva_local.objects.uploads import Job
 from deriva_local.service.app import Service
@@ -171,7 +171,7 @@ PRELUDE = """
 import os, signal, sys, time
 from pathlib import Path
 from deriva_local.objects.checksums import Checksums
-from deriva_local.objects.content import Announced
+from deriva_local.objects.content import Announced, Contents
 from deriva_local.objects.store import Objects, Told
 from deriva_local.objects.uploads import Job
 from deriva_local.service.messages import Client
@@ -387,3 +387,36 @@ def test_a_forked_child_goes_on(objects: Objects) -> None:
     assert os.waitpid(child_id, 0)[1] == 0
     objects.put("/after", b"3", Announced(1, Checksums()), Told(), ME)
     assert objects.children(objects.look(""), ME) == ["/hatrac/after", "/hatrac/before", "/hatrac/child"]
+
+
+@pytest.mark.parametrize(("turns_up", "left"), [(True, 1), (False, 0)])
+def test_a_row_that_was_refused_and_may_turn_up_keeps_its_content_till_the_sweep(
+    folder: Path, turns_up: bool, left: int
+) -> None:
+    """A log that was written and could not be synced is found at the next opening."""
+    contents = Contents(folder / "objects")
+
+    def fails() -> None:
+        with contents.arriving("ABC", b"abc", Announced(3, Checksums())):
+            raise OSError(5, "the log cannot be synced")
+
+    with pytest.raises(OSError, match="cannot be synced"):
+        fails()
+    assert contents.sweep(lambda version: turns_up) == ["ABC"]
+    assert len(contents.files()) == left
+
+
+def test_a_deletion_that_may_turn_up_leaves_its_mark_for_the_sweep(folder: Path) -> None:
+    contents = Contents(folder / "objects")
+    with contents.arriving("ABC", b"abc", Announced(3, Checksums())):
+        pass
+
+    def fails() -> None:
+        with contents.leaving(["ABC"]):
+            raise OSError(5, "the log cannot be synced")
+
+    with pytest.raises(OSError, match="cannot be synced"):
+        fails()
+    assert len(contents.files()) == 1
+    contents.sweep(lambda version: False)
+    assert contents.files() == []

@@ -95,3 +95,39 @@ def test_a_file_that_grows_while_it_is_read_is_not_sealed(
             exe.commit_output_assets()
     exe.commit_output_assets()
     assert exe.status is S.Uploaded
+
+
+@pytest.mark.parametrize("end", [Execution.execution_stop, Execution.commit_output_assets])
+def test_what_was_written_is_on_the_disk_before_a_state_says_so(
+    local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch, end: Callable[[Execution], object]
+) -> None:
+    """Else a power cut between the two would leave a run that waits for ever for a file that is gone."""
+    exe = local_lab.create_execution(workflow=workflow)
+    exe.execution_start()
+    path = exe.asset_file_path("Image", "a.txt")
+    path.write_text("a")
+    states: list[str] = []
+    real = os.fsync
+
+    def synced(descriptor: int) -> None:
+        if Path(f"/proc/self/fd/{descriptor}").readlink() == path:
+            states.append(exe.status)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    end(exe)
+    assert states[0] == S.Running
+
+
+def test_a_run_whose_files_cannot_be_brought_to_the_disk_fails(
+    local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with pytest.raises(OSError, match="Input/output error"), local_lab.create_execution(workflow=workflow) as exe:
+        exe.asset_file_path("Image", "a.txt").write_text("a")
+        monkeypatch.setattr("deriva_ml.execution.staging.sync", refused)
+    assert exe.status is S.Failed
+    monkeypatch.undo()
+    assert exe.commit_output_assets().total_uploaded == 1
