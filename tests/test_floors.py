@@ -96,6 +96,7 @@ ADAPTERS = {
     "deriva_ml/catalog/remote.py": {"deriva", "requests", "urllib3"},
     "deriva_ml/bag/verify.py": {"bdbag"},
     "deriva_ml/launch/kernel.py": {"ipykernel"},
+    "deriva_ml/launch/launchers.py": {"submitit"},
     "deriva_ml/workflow/version.py": {"setuptools_scm"},
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,3 +77,36 @@ def test_workers_reach_a_served_catalog_with_its_token(
             assert statuses(DerivaML(address, "1", working_dir=tmp_path / "home")) == EXPECTED
         finally:
             server.terminate()
+
+
+def test_jobs_that_slurm_never_starts_are_said_and_run_again(environment: dict[str, str], tmp_path: Path) -> None:
+    """The node cannot ever give what the jobs ask for; then a job that waits in the queue is cancelled."""
+    project = write_project(tmp_path / "project")
+    home = {**environment, "DERIVA_ML_HOME": str(tmp_path / "home")}
+    asked = ("-m", "model_config.lr=1,2,3", "hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=5")
+    refused = run(project, home, *asked, "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1000000")
+    assert refused.returncode == 1 and refused.stdout.count("not started: ") == 3, refused.stdout + refused.stderr
+    parent = refused.stdout.split("--continue ")[1].split()[0]
+    went_on = run(project, home, "--continue", parent, "hydra.launcher.mem_gb=1")
+    assert went_on.returncode == 0 and "3 of 3 jobs committed" in went_on.stdout, went_on.stdout + went_on.stderr
+
+    queued = (*asked, "hydra.launcher.cpus_per_task=2", "hydra.launcher.mem_gb=1")  # the node has two: one at a time
+    command = [sys.executable, "-m", "deriva_ml.cli.run", *queued]
+    slow = {**home, "WAIT": "6"}
+    with subprocess.Popen(command, cwd=project, env=slow, stdout=subprocess.PIPE, text=True) as sweep:
+        _cancel_one_that_waits(environment)
+        said = sweep.communicate(timeout=300)[0]
+    assert sweep.returncode == 1 and "2 of 3 jobs committed" in said, said
+    assert "not started: Job" in said and "CANCELLED" in said
+
+
+def _cancel_one_that_waits(environment: dict[str, str]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        ask = ["squeue", "-h", "-r", "-t", "PENDING", "-o", "%i"]
+        waiting = subprocess.run(ask, env=environment, capture_output=True, text=True).stdout.split()
+        if len(waiting) == 2:
+            subprocess.run(["scancel", waiting[-1]], env=environment, check=True)
+            return
+        time.sleep(0.2)
+    raise AssertionError("no job waits in the queue")

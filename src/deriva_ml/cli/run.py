@@ -53,10 +53,8 @@ def command(
     if list_configs:
         click.echo(list_menu(config_dir))
         return
-    if continued is not None:
-        sys.exit(0 if go_on(continued, metrics) else 1)
     request = RunRequest(overrides, config_dir, config_name, multirun, host, catalog, metrics)
-    sys.exit(0 if launch(request) else 1)
+    sys.exit(0 if (launch(request) if continued is None else go_on(continued, request)) else 1)
 
 
 def main() -> None:

@@ -13,8 +13,9 @@ from deriva_ml.execution.configuration import ExecutionConfiguration, configurat
 from deriva_ml.execution.create import Place, create
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.load_bag import load_bag
-from deriva_ml.execution.recover import reopen
+from deriva_ml.execution.recover import adopt, reopen
 from deriva_ml.execution.report import UploadCallback, UploadReport
+from deriva_ml.execution.run import Run
 from deriva_ml.execution.store import ExecutionStore
 from deriva_ml.workflow import registry
 from deriva_ml.workflow.workflow import Workflow
@@ -65,7 +66,17 @@ class Executions:
         """
         if self._session.snapshot:
             raise DerivaMLReadOnlyError("A snapshot of the catalog cannot be written to: open the live catalog.")
-        run = reopen(self._session, self.store, rid)
+        return self._opened(reopen(self._session, self.store, rid))
+
+    def adopt(self, rid: str) -> Execution:
+        """Return an execution that another workspace began, to go on with here: for those who know that nobody is at it.
+
+        Raises:
+            DerivaMLNotFoundError: the catalog has no such execution.
+        """
+        return self._opened(adopt(self._session, self.store, rid))
+
+    def _opened(self, run: Run) -> Execution:
         return Execution(run, self._place, configuration_from(dict(run.registered.config)), clean=self._clean)
 
     def commit_pending(

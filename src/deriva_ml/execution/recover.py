@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from deriva_ml.catalog.rows import select
+from deriva_ml.catalog.rows import Row, select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.environment.host import host_name, likely_cause
 from deriva_ml.errors import (
@@ -22,7 +22,7 @@ from deriva_ml.execution import liveness
 from deriva_ml.execution.configuration import plain
 from deriva_ml.execution.manifest import rebuild
 from deriva_ml.execution.reconcile import Verdict, verdict
-from deriva_ml.execution.run import Run, lock_file
+from deriva_ml.execution.run import OUT_OF_REACH, Run, lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import MANIFEST
 from deriva_ml.execution.states import Event, ExecutionStatus
@@ -70,13 +70,25 @@ def _recover(session: Catalog, store: ExecutionStore, found: Registered) -> bool
 
 def _end(run: Run, running: bool, cause: str) -> None:
     try:
-        if running:
+        elsewhere = _driven_on(run) if running else None
+        if elsewhere is not None:
+            run.store.adopt(run.rid, elsewhere, f"{cause}; the catalog says {elsewhere}")
+        elif running:
             run.happen(Event.RECOVER, cause)
         else:
             run.happen(Event.ABORT, _INTERRUPTED, values={"error": _INTERRUPTED})
     except (DerivaMLStateInconsistency, InvalidTransitionError, DerivaMLCatalogError) as error:
         level = logging.WARNING if running else logging.INFO  # an interrupted creation may have no row yet
         log.log(level, "Execution %s: the catalog could not be told: %s", run.rid, error)
+
+
+def _driven_on(run: Run) -> S | None:
+    """Return where somebody else has brought a dead run meanwhile: by hand, or by going on with its sweep."""
+    try:
+        there = run.catalog_status()
+    except OUT_OF_REACH:
+        return None
+    return there if verdict(S.Running, there, {S.Created, S.Running}) is Verdict.FOLLOW else None
 
 
 def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:
@@ -118,18 +130,42 @@ def _reconcile(run: Run) -> None:
 def _rebuilt(session: Catalog, store: ExecutionStore, rid: str) -> Registered:
     """Return an execution of which the store knows nothing, from the catalog's row and the manifest in its folder."""
     manifest = store.folder(rid) / MANIFEST
+    row = _row(session, store, rid)
+    if not manifest.is_file():
+        store.require(rid)
+    return _take_over(store, row, manifest.read_bytes(), "rebuilt from the manifest")
+
+
+def adopt(session: Catalog, store: ExecutionStore, rid: str) -> Run:
+    """Return an execution that another workspace began, to go on with here; what is staged there stays there.
+
+    Whoever calls this knows that nobody is at work on it any more: a run of another workspace cannot be told dead from here.
+
+    Raises:
+        DerivaMLNotFoundError: the catalog has no such execution.
+        DerivaMLStateInconsistency: this workspace knows it, and catalog and workspace contradict each other.
+    """
+    if store.get(rid) is None and not (store.folder(rid) / MANIFEST).is_file():
+        _take_over(store, _row(session, store, rid), None, "taken over from another workspace")
+    return reopen(session, store, rid)
+
+
+def _row(session: Catalog, store: ExecutionStore, rid: str) -> Row:
     rows = select(session, TableName(session.ml_schema, "Execution"), {"RID": rid})
     if not rows:
         raise DerivaMLNotFoundError(
             f"Neither the catalog nor the workspace {store.workspace} has an execution {rid}. `ml.list_executions()` lists those here."
         )
-    if not manifest.is_file():
-        store.require(rid)
-    row, entries = rows[0], rebuild(manifest.read_bytes())[1]
+    return rows[0]
+
+
+def _take_over(store: ExecutionStore, row: Row, manifest: bytes | None, detail: str) -> Registered:
+    """Register what the catalog's row, and the manifest if there is one, tell of an execution."""
+    rid, entries = row["RID"], [] if manifest is None else rebuild(manifest)[1]
     status = S(row["Status"] or S.Created)
     found = Registered(
         rid=rid, uuid=f"rebuilt-{rid}", workflow_rid=row["Workflow"], description=row["Description"] or "", config=plain({}),
-        status=S.Pending_Upload if status is S.Running else status, catalog_status=status, detail="rebuilt from the manifest",
+        status=S.Pending_Upload if status is S.Running else status, catalog_status=status, detail=detail,
         error=None, mode="online", owner={}, created_at=row["RCT"], last_activity=row["RMT"], start_time=row.get("Start_Time"),
         stop_time=row.get("Stop_Time"), duration=None, download_duration=None, upload_duration=None,
     )  # fmt: skip

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deriva_ml.errors import DerivaMLConfigurationError
+from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLNotFoundError
 from deriva_ml.launch import hydra_main
 from deriva_ml.launch.catalog_overrides import catalog_overrides
 from deriva_ml.launch.configs import notebook_config
 from deriva_ml.launch.multiruns import MultirunSpec, get_multirun_config, list_multirun_configs
 from deriva_ml.launch.nearest import nearest_names
 from deriva_ml.launch.registration import find_configs, groups, load_configs, make_importable, menu, register, roots_of
-from deriva_ml.launch.sweep import SweepPlan, continue_sweep, read_plan, run_sweep
+from deriva_ml.launch.sweep import continue_sweep, opened, run_sweep
+from deriva_ml.launch.sweep_plan import SweepPlan, plan_in_catalog, plan_in_workspace
 from deriva_ml.launch.task import Task, stored_targets
 from deriva_ml.settings import find_home
+from deriva_ml.workflow.git import GitUnknown, tree_of
 
 _MULTIRUN = "+multirun="
 
@@ -77,18 +80,54 @@ def launch(request: RunRequest) -> bool:
     return run_sweep(plan, task, request.metrics)
 
 
-def go_on(rid: str, metrics: Sequence[str] = ()) -> bool:
+def go_on(rid: str, request: RunRequest) -> bool:
     """Go on with the sweep that the execution ``rid`` records; return whether all its jobs are committed now.
 
+    Arguments that the request has are added to those that the sweep began with. Where it ran, everything is known. Elsewhere the catalog tells what it was to do: run this in a copy of the project, with
+    the options that name the catalog.
+
     Raises:
-        DerivaMLNotFoundError: no workspace here knows it.
+        DerivaMLNotFoundError: the catalog has no such sweep.
         DerivaMLBusyError: it is still running.
     """
-    plan, folder = read_plan(rid, find_home())
-    os.chdir(plan.folder)
-    configs = Path(plan.configs)
+    more = (*request.arguments, *catalog_overrides(request.host, request.catalog))
+    known = plan_in_workspace(rid, find_home())
+    if known is not None and Path(known[0].configs).is_dir():
+        plan, folder = known
+        os.chdir(plan.folder)
+        configs = Path(plan.configs)
+        _load(configs)
+        return continue_sweep(plan.with_arguments(more), folder, _task(configs), request.metrics)
+    configs = find_configs(request.config_dir)
     _load(configs)
-    return continue_sweep(plan, folder, _task(configs), metrics)
+    return _go_on_from_catalog(rid, request, configs, more)
+
+
+def _go_on_from_catalog(rid: str, request: RunRequest, configs: Path, more: tuple[str, ...]) -> bool:
+    config = hydra_main.composition(request.config_name, hydra_main.parse(more).overrides)
+    task = _task(configs)
+    task.check(config)
+    ml = opened(config)
+    try:
+        found = plan_in_catalog(ml, rid)
+    except DerivaMLNotFoundError as error:
+        raise DerivaMLNotFoundError(
+            f"No workspace of {find_home()} knows a sweep {rid}, and in the catalog that this project's configuration names: {error} "
+            "Name another one with --host and --catalog."
+        ) from error
+    plan = found.here(configs, more)
+    _warn_of_other_code(found.commit, configs, rid)
+    print(f"Sweep {rid} did not begin in this workspace: what it is to do, and what is done, is what the catalog says.")
+    return continue_sweep(plan, ml.workspace / "sweeps" / rid, task, request.metrics, found.began_in)
+
+
+def _warn_of_other_code(commit: str | None, configs: Path, rid: str) -> None:
+    try:
+        here = tree_of(configs).commit
+    except GitUnknown:  # then nobody can compare
+        return
+    if commit and here and commit != here:
+        print(f"Warning: sweep {rid} began at commit {commit}; the code here is at {here}.", file=sys.stderr)
 
 
 def _load(configs: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -17,7 +17,12 @@ from deriva_ml.execution.execution import Execution
 from deriva_ml.files import write_whole
 from deriva_ml.launch.failures import traceback_of
 
+NOT_STARTED = "not started"
 RUNS = "running"
+INTERRUPTED = "interrupted"
+COMMITTED = "Uploaded"
+ANY_OVERRIDES = ("(not known)",)
+"""What a job was started with, where the catalog no longer tells."""
 
 
 @dataclass
@@ -29,7 +34,7 @@ class Job:
     parent: str | None = None
     file: Path | None = None
     rid: str | None = None
-    status: str = "not started"
+    status: str = NOT_STARTED
     error: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     value: Any = None
@@ -46,6 +51,11 @@ class Job:
             yield
         finally:
             self.metrics = last_metrics([*execution.metrics, *_written(execution.working_dir)])
+
+    def is_done(self, overrides: Sequence[str]) -> bool:
+        """Return whether this is the job with these overrides, recorded and committed."""
+        same = self.overrides == ANY_OVERRIDES or ", ".join(self.overrides) == ", ".join(overrides)
+        return same and self.status == COMMITTED and self.parent is not None
 
     def write(self) -> None:
         """Keep the facts in the job's file, if it has one."""
@@ -64,7 +74,7 @@ class Job:
     ) -> bool:
         """Note how the job ended. In a sweep its failure is a fact to be noted and does not stop the siblings."""
         if error is not None:
-            self.status = "Failed" if isinstance(error, Exception) else "interrupted"
+            self.status = "Failed" if isinstance(error, Exception) else INTERRUPTED
             self.error = f"{type(error).__name__}: {error}"
         self.write()
         survives = self.number is not None and isinstance(error, Exception)

@@ -63,7 +63,9 @@ def run_model(
     )
     dry = read_dry_run(dry_run)
     if dry == VALIDATE:
-        return validate(ml, configuration)
+        validate(ml, configuration)
+        job.status = "valid"
+        return None
     return _recorded(ml, configuration, model, job, how, bool(dry))
 
 

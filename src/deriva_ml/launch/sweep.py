@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,57 +19,23 @@ from typing import Any
 from hydra_zen import instantiate
 from omegaconf import DictConfig
 
-from deriva_ml.errors import DerivaMLBusyError, DerivaMLException, DerivaMLNotFoundError
+from deriva_ml.errors import DerivaMLException
 from deriva_ml.execution import liveness
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
-from deriva_ml.execution.states import ExecutionStatus
-from deriva_ml.files import write_whole
 from deriva_ml.launch.code import launched
-from deriva_ml.launch.composed import choices_of
+from deriva_ml.launch.composed import choices_of, shown_overrides
 from deriva_ml.launch.connection import connection_of
 from deriva_ml.launch.hydra_main import composition, main, parse, place_output
-from deriva_ml.launch.job import RUNS, Job, read_job
+from deriva_ml.launch.job import COMMITTED, NOT_STARTED, Job
+from deriva_ml.launch.launchers import watched
 from deriva_ml.launch.run import read_dry_run
-from deriva_ml.launch.settlement import commit_and_fail
+from deriva_ml.launch.sweep_jobs import gather, is_running, jobs_in, lose_the_rest, losing, noting, settle
+from deriva_ml.launch.sweep_plan import SweepPlan
 from deriva_ml.launch.table import aligned, chosen_metrics, markdown
-from deriva_ml.launch.task import COMMITTED, Task
+from deriva_ml.launch.task import Task
 from deriva_ml.ml import DerivaML
-from deriva_ml.rid import check_rid
 from deriva_ml.settings import HOME_VARIABLE, find_home
-
-
-@dataclass(frozen=True, slots=True)
-class SweepPlan:
-    """What a sweep runs: enough to go on with it in another process."""
-
-    configs: str
-    config_name: str
-    arguments: tuple[str, ...]
-    overrides: tuple[str, ...]
-    description: str = ""
-    folder: str = ""
-
-    def write(self, folder: Path) -> None:
-        """Keep the plan in the sweep's folder."""
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / "sweep.json", json.dumps(asdict(self), indent=1).encode())
-
-
-def read_plan(rid: str, home: Path) -> tuple[SweepPlan, Path]:
-    """Return the plan of the sweep that the execution ``rid`` records, and its folder.
-
-    Raises:
-        DerivaMLNotFoundError: no workspace of this home knows it.
-    """
-    found = sorted(home.glob(f"workspaces/*/sweeps/{check_rid(rid)}/sweep.json"))
-    if not found:
-        raise DerivaMLNotFoundError(
-            f"No workspace of {home} knows a sweep {rid}: --continue takes the RID of a sweep's parent, where the sweep ran."
-        )
-    facts = json.loads(found[0].read_text())
-    facts |= {name: tuple(facts[name]) for name in ("arguments", "overrides")}
-    return SweepPlan(**facts), found[0].parent
 
 
 def run_sweep(plan: SweepPlan, task: Task, metrics: Sequence[str] = ()) -> bool:
@@ -83,7 +49,7 @@ def run_sweep(plan: SweepPlan, task: Task, metrics: Sequence[str] = ()) -> bool:
     os.environ[HOME_VARIABLE] = str(find_home())
     if read_dry_run(config.get("dry_run")):
         return _run_dry(plan, task, metrics)
-    ml = _opened(config)
+    ml = opened(config)
     parent = _parent(ml, plan, config)
     folder = ml.workspace / "sweeps" / parent.execution_rid
     plan.write(folder)
@@ -93,8 +59,12 @@ def run_sweep(plan: SweepPlan, task: Task, metrics: Sequence[str] = ()) -> bool:
     return _finish(parent, folder, metrics, trouble)
 
 
-def continue_sweep(plan: SweepPlan, folder: Path, task: Task, metrics: Sequence[str] = ()) -> bool:
+def continue_sweep(
+    plan: SweepPlan, folder: Path, task: Task, metrics: Sequence[str] = (), began_in: Path | None = None
+) -> bool:
     """Go on with a sweep: jobs that are committed stay, the others run again; return whether all are committed now.
+
+    ``folder`` is its folder in this workspace, ``began_in`` that of another workspace of this machine where it began.
 
     Raises:
         DerivaMLBusyError: it is still running.
@@ -103,16 +73,20 @@ def continue_sweep(plan: SweepPlan, folder: Path, task: Task, metrics: Sequence[
     config = composition(plan.config_name, parse(plan.arguments).overrides)
     task.check(config)
     os.environ[HOME_VARIABLE] = str(find_home())
-    ml = _opened(config)
-    with liveness.holding(folder / "lock", f"Sweep {rid} cannot be continued"):
-        parent = ml.resume_execution(rid)
-        for job in _read(folder / "jobs"):
-            _settle(ml, job, rid)
+    ml, cannot = opened(config), f"Sweep {rid} cannot be continued"
+    with liveness.holding((began_in or folder) / "lock", cannot), liveness.holding(folder / "jobs" / "lock", cannot):
+        plan.write(folder)
+        for said in gather(ml, rid, folder / "jobs"):
+            print(said)
+        parent = ml.executions.adopt(rid)
+        for job in jobs_in(folder / "jobs"):
+            settle(ml, job, rid)
         trouble = _launched(ml, plan, replace(task, parent=rid, folder=folder / "jobs"), folder)
     return _finish(parent, folder, metrics, trouble)
 
 
-def _opened(config: DictConfig) -> DerivaML:
+def opened(config: DictConfig) -> DerivaML:
+    """Return the catalog that a composed configuration names."""
     ml_class = instantiate(config.ml_class) if config.get("ml_class") else None
     return connection_of(instantiate(config.deriva_ml)).open(ml_class)
 
@@ -120,19 +94,20 @@ def _opened(config: DictConfig) -> DerivaML:
 def _parent(ml: DerivaML, plan: SweepPlan, config: DictConfig) -> Execution:
     with launched(config):
         workflow = instantiate(config.workflow)
-    described = f"{plan.description or config.description} [sweep: {', '.join(plan.overrides)}]"
+    described = f"{plan.description or config.description} [sweep: {', '.join(shown_overrides(plan.overrides))}]"
     configuration = ExecutionConfiguration(
         workflow=workflow,
         description=described,
         config_choices=choices_of(config.hydra),
-        parameters={"sweep": list(plan.overrides)},
+        parameters={"sweep": plan.document(ml.workspace)},
     )
     return ml.create_execution(configuration)
 
 
 def _jobs(plan: SweepPlan, task: Task, folder: Path) -> None:
     place_output(plan.config_name, folder / "hydra")
-    main(task, plan.config_name, plan.arguments)
+    with watched(noting(folder / "jobs", task.parent), losing(folder / "jobs")):
+        main(task, plan.config_name, plan.arguments)
 
 
 class _LauncherTrouble:
@@ -155,52 +130,28 @@ class _LauncherTrouble:
 
 def _launched(ml: DerivaML, plan: SweepPlan, task: Task, folder: Path) -> str:
     """Run the jobs; return what the launcher said of those that it lost, once no other is still running."""
+    jobs = folder / "jobs"
     with _LauncherTrouble() as trouble:
         _jobs(plan, task, folder)
-    while trouble.said and any(_is_running(ml, job) for job in _read(folder / "jobs")):
+    while trouble.said and any(is_running(ml, job) for job in jobs_in(jobs)):
         time.sleep(1)
+    if trouble.said:
+        lose_the_rest(jobs, trouble.said)
     return trouble.said
-
-
-def _is_running(ml: DerivaML, job: Job) -> bool:
-    return bool(job.rid) and job.status == RUNS and ml.resume_execution(str(job.rid)).status is ExecutionStatus.Running
-
-
-def _settle(ml: DerivaML, job: Job, parent: str) -> None:
-    """What an interrupted job left is committed, then it is Failed; one that was committed in its last moment stays."""
-    if job.rid is None or job.status == COMMITTED:
-        return
-    execution = ml.resume_execution(job.rid)
-    if execution.status is ExecutionStatus.Running:
-        raise DerivaMLBusyError(f"Job {job.number} of sweep {parent}, execution {job.rid}, is still running.")
-    if execution.status is ExecutionStatus.Uploaded:
-        job.status = COMMITTED
-        job.write()
-    elif execution.status is ExecutionStatus.Pending_Upload:
-        commit_and_fail(execution, f"interrupted; job {job.number} of sweep {parent} ran again")
-    elif execution.status in (ExecutionStatus.Created, ExecutionStatus.Stopped):
-        _abort(execution, f"interrupted; job {job.number} of sweep {parent} ran again")
-
-
-def _abort(execution: Execution, reason: str) -> None:
-    if execution.status is ExecutionStatus.Stopped:
-        commit_and_fail(execution, reason)
-    else:
-        execution.abort(reason)
 
 
 def _run_dry(plan: SweepPlan, task: Task, metrics: Sequence[str]) -> bool:
     with tempfile.TemporaryDirectory(prefix="deriva-ml-dry-sweep-") as place:
         folder = Path(place)
         _jobs(plan, replace(task, folder=folder / "jobs"), folder)
-        jobs = _read(folder / "jobs")
+        jobs = jobs_in(folder / "jobs")
         print(aligned(*_table(jobs, metrics)))
-    return all(job.error is None for job in jobs)
+    return all(job.error is None and job.status != NOT_STARTED for job in jobs)
 
 
 def _finish(parent: Execution, folder: Path, metrics: Sequence[str], trouble: str) -> bool:
     """Commit the parent with the table of its jobs; return whether all of them are committed."""
-    jobs = _read(folder / "jobs")
+    jobs = jobs_in(folder / "jobs")
     rows, head = _table(jobs, metrics)
     failed = [job for job in jobs if job.status != COMMITTED]
     facts = {
@@ -218,6 +169,8 @@ def _finish(parent: Execution, folder: Path, metrics: Sequence[str], trouble: st
             parent.status, f"{len(jobs) - len(failed)} of {len(jobs)} jobs committed; {_reasons(failed)}"
         )
     print(aligned(rows, head))
+    for job in failed:
+        print(f"job {job.number}, {job.status}: {(job.error or 'it does not say why').splitlines()[0]}")
     print(f"Sweep {parent.execution_rid}: {len(jobs) - len(failed)} of {len(jobs)} jobs committed.")
     if failed:
         print(f"deriva-ml-run --continue {parent.execution_rid} runs the others again.", file=sys.stderr)
@@ -226,12 +179,6 @@ def _finish(parent: Execution, folder: Path, metrics: Sequence[str], trouble: st
 
 def _reasons(failed: Sequence[Job]) -> str:
     return "; ".join(f"job {job.number}: {job.error or job.status}" for job in failed)[:1000]
-
-
-def _read(folder: Path) -> list[Job]:
-    """Return the jobs that left their facts, in order."""
-    jobs = [read_job(file) for file in folder.glob("*.json")] if folder.is_dir() else []
-    return sorted(jobs, key=lambda job: job.number or 0)
 
 
 def _table(jobs: Sequence[Job], wanted: Sequence[str]) -> tuple[list[list[Any]], list[str]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +15,15 @@ from hydra.core.plugins import Plugins
 from hydra_zen import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from deriva_ml.errors import DerivaMLBusyError
+from deriva_ml.execution import liveness
 from deriva_ml.launch import safety
 from deriva_ml.launch.code import launched, lies_in
 from deriva_ml.launch.composed import Composed, composed, shown_overrides
 from deriva_ml.launch.failures import UserCodeError, users_code
 from deriva_ml.launch.job import Job, following, read_job
 
-COMMITTED = "Uploaded"
+_PATIENCE = 1.0
 
 
 @dataclass(frozen=True)
@@ -34,10 +38,11 @@ class Task:
     def __call__(self, config: DictConfig) -> Any:
         """Run the job of ``config``; in a sweep one that is committed already gives its value again."""
         how = composed()
-        known = self._known(how)
-        if known is not None:
-            return known.value
-        job = self._job(how)
+        with self._alone(how):
+            known = self._known(how)
+            return self._run(config, self._job(how)) if known is None else known.value
+
+    def _run(self, config: DictConfig, job: Job) -> Any:
         with users_code(_failed(job), UserCodeError), following(job), job:
             self.check(config)
             with launched(config):
@@ -46,6 +51,24 @@ class Task:
                 _say(job)
             return value
         return math.nan
+
+    @contextmanager
+    def _alone(self, how: Composed) -> Iterator[None]:
+        """Hold a sweep's job: a copy of it that an interrupted sweep left in a cluster's queue waits, and then finds it done."""
+        if self.folder is None:
+            yield
+            return
+        while True:
+            try:
+                lock = liveness.take(self.folder / f"{how.job}.lock", f"Job {how.job}")
+            except DerivaMLBusyError:
+                time.sleep(_PATIENCE)
+                continue
+            break
+        try:
+            yield
+        finally:
+            lock.release()
 
     def check(self, config: DictConfig) -> None:
         """Refuse a configuration that would call what it should not.
@@ -68,8 +91,7 @@ class Task:
         if file is None or not file.exists():
             return None
         job = read_job(file)
-        same = job.overrides == tuple(shown_overrides(how.overrides))
-        return job if same and job.status == COMMITTED and job.parent is not None else None
+        return job if job.is_done(shown_overrides(how.overrides)) else None
 
 
 def call_of(config: DictConfig) -> Callable[[], Any]:

@@ -42,11 +42,11 @@ import time
 def train(epochs=5, lr=0.1, fail=False, wait=0.0, ml_instance=None, execution=None):
     execution.asset_file_path("Execution_Asset", "weights.txt").write_text(f"{lr} {epochs}")
     execution.log_metrics({"accuracy": lr * epochs}, step=epochs)
-    time.sleep(wait)
-    if fail:
-        raise ValueError("the loss is not finite")
     if os.environ.get("DIE_AT") == str(lr):
         os.kill(os.getpid(), 9)
+    time.sleep(wait or float(os.environ.get("WAIT", "0")))
+    if fail:
+        raise ValueError("the loss is not finite")
     return lr * epochs
 """
 BEGIN = "from deriva_ml.execution import run_notebook\nml, execution, config = run_notebook({name})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -102,14 +103,30 @@ def test_a_dry_sweep_records_nothing(place: tuple[Path, Path]) -> None:
     assert len(list(DerivaML(working_dir=home).find_executions())) == before
 
 
-def test_a_job_whose_process_is_killed_does_not_lose_the_sweep(place: tuple[Path, Path]) -> None:
+def test_jobs_that_were_lost_or_never_started_are_in_the_table_and_run_again(place: tuple[Path, Path]) -> None:
     project, home = place
-    done = call(
-        project, home, "run", "-m", "model_config.lr=0.51,0.52", "hydra/launcher=submitit_local",
-        "hydra.launcher.timeout_min=1", DIE_AT="0.51",
-    )  # fmt: skip
-    assert done.returncode == 1
+    jobs = ["-m", "model_config.lr=0.51,0.52,0.53,0.54", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    done = call(project, home, "run", *jobs, DIE_AT="0.51", WAIT="60")
+    assert done.returncode == 1 and "0 of 4 jobs committed" in done.stdout
     parent = parent_in(done)
+    assert re.search(r"^0 +\S+ +interrupted +model_config.lr=0.51$", done.stdout, re.MULTILINE)
+    assert re.search(r"^3 +not started +model_config.lr=0.54$", done.stdout, re.MULTILINE)
+    assert "job 3, not started: TerminatedWorkerError" in done.stdout
     went_on = call(project, home, "run", "--continue", parent)
     assert went_on.returncode == 0, went_on.stderr
-    assert [number for number, status in children(home, parent) if status == "Uploaded"] == [0, 1]
+    assert [number for number, status in children(home, parent) if status == "Uploaded"] == [0, 1, 2, 3]
+
+
+def test_a_sweep_goes_on_from_what_the_catalog_alone_tells(place: tuple[Path, Path]) -> None:
+    project, home = place
+    died = call(project, home, "run", "-m", "model_config.lr=0.71,0.72,0.73", DIE_AT="0.72")
+    assert died.returncode == -9
+    parent = parent_in(died)
+    shutil.rmtree(home / "workspaces")
+    went_on = call(project, home, "run", "--continue", parent)
+    assert went_on.returncode == 0, went_on.stderr
+    assert "did not begin in this workspace" in went_on.stdout and "3 of 3 jobs committed" in went_on.stdout
+    assert sorted(children(home, parent)) == [(0, "Uploaded"), (1, "Failed"), (1, "Uploaded"), (2, "Uploaded")]
+    assert "3.55" in went_on.stdout  # what the finished job measured, read from the catalog
+    ml = DerivaML(working_dir=home)
+    assert str(ml.lookup_execution(parent).status) == "Uploaded"
