@@ -25,7 +25,11 @@ from deriva_ml.cli.main import run
 @click.option("--multirun", "-m", is_flag=True, help="Run every combination of the overrides that list several values.")
 @click.option("--continue", "continued", metavar="RID", help="Go on with an interrupted sweep: the RID of its parent.")
 @click.option(
-    "--metric", "metrics", multiple=True, metavar="NAME", help="A metric for the sweep's table; can be repeated."
+    "--metric",
+    "metrics",
+    multiple=True,
+    metavar="NAME",
+    help="A metric for a sweep's table (repeatable); NAME:max or NAME:min marks the best job.",
 )
 @click.option("--allow-dirty", is_flag=True, help="Do not warn of uncommitted changes.")
 @click.argument("overrides", nargs=-1, type=click.UNPROCESSED)

@@ -21,6 +21,7 @@ NOT_STARTED = "not started"
 RUNS = "running"
 INTERRUPTED = "interrupted"
 COMMITTED = "Uploaded"
+RETURN_VALUE = "return_value"
 ANY_OVERRIDES = ("(not known)",)
 """What a job was started with, where the catalog no longer tells."""
 
@@ -38,6 +39,7 @@ class Job:
     error: str | None = None
     metrics: dict[str, Any] = field(default_factory=dict)
     value: Any = None
+    keeps_value: bool = False
 
     def follow(self, execution: Execution) -> None:
         """Note which execution records the job."""
@@ -51,11 +53,18 @@ class Job:
             yield
         finally:
             self.metrics = last_metrics([*execution.metrics, *_written(execution.working_dir)])
+            self.metrics.pop(RETURN_VALUE, None)
 
     def is_done(self, overrides: Sequence[str]) -> bool:
         """Return whether this is the job with these overrides, recorded and committed."""
         same = self.overrides == ANY_OVERRIDES or ", ".join(self.overrides) == ", ".join(overrides)
         return same and self.status == COMMITTED and self.parent is not None
+
+    def returned(self, value: Any, execution: Execution) -> None:
+        """Note what the model function returned; for a sweeper that asks for it, among the metrics as well."""
+        self.value = value
+        if self.keeps_value and isinstance(value, int | float) and math.isfinite(value):
+            execution.log_metrics({RETURN_VALUE: value})
 
     def write(self) -> None:
         """Keep the facts in the job's file, if it has one."""

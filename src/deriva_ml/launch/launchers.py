@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +21,7 @@ def watched(note: Note, lost: Lost) -> Iterator[None]:
     Sweepers get their launcher from one method of Hydra's. It is replaced in the class and not in the object, which
     travels to workers.
     """
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # optuna's store lists its own plugins
     made = Plugins.instantiate_launcher
 
     def instantiate_launcher(plugins: Plugins, **given: Any) -> Any:
@@ -94,7 +95,7 @@ class _Answer:
             found: list[Any] = self._job.results()
         except UncompletedJobError as error:
             self._lost(self._number, why_lost(str(error)))
-            return [JobReturn(status=JobStatus.COMPLETED, _return_value=math.nan)]
+            return [JobReturn(status=JobStatus.COMPLETED, _return_value=None)]
         return found
 
 

@@ -78,7 +78,8 @@ def _recorded(
         nest(ml.session, job.parent, execution.execution_rid, job.number)
     try:
         with execution, job.measuring(execution):
-            job.value = value = model(ml_instance=ml, execution=execution)
+            value = model(ml_instance=ml, execution=execution)
+            job.returned(value, execution)
         execution.commit_output_assets()
     except BaseException as error:
         keep_what_is_left(execution, error)

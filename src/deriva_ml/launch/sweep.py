@@ -5,8 +5,8 @@ What a sweep is to do, and how each of its jobs ended, lies in files of the work
 
 from __future__ import annotations
 
-import json
 import os
+import secrets
 import sys
 import tempfile
 import time
@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from hydra_zen import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from deriva_ml.errors import DerivaMLException
 from deriva_ml.execution import liveness
@@ -27,12 +26,13 @@ from deriva_ml.launch.code import launched
 from deriva_ml.launch.composed import choices_of, shown_overrides
 from deriva_ml.launch.connection import connection_of
 from deriva_ml.launch.hydra_main import composition, main, parse, place_output
-from deriva_ml.launch.job import COMMITTED, NOT_STARTED, Job
+from deriva_ml.launch.job import NOT_STARTED
 from deriva_ml.launch.launchers import watched
 from deriva_ml.launch.run import read_dry_run
 from deriva_ml.launch.sweep_jobs import gather, is_running, jobs_in, lose_the_rest, losing, noting, settle
 from deriva_ml.launch.sweep_plan import SweepPlan
-from deriva_ml.launch.table import aligned, chosen_metrics, markdown
+from deriva_ml.launch.sweep_report import finish, objective_of, optimises, show, table_of
+from deriva_ml.launch.table import read_metric
 from deriva_ml.launch.task import Task
 from deriva_ml.ml import DerivaML
 from deriva_ml.settings import HOME_VARIABLE, find_home
@@ -47,8 +47,9 @@ def run_sweep(plan: SweepPlan, task: Task, metrics: Sequence[str] = ()) -> bool:
     config = composition(plan.config_name, parse(plan.arguments).overrides)
     task.check(config)
     os.environ[HOME_VARIABLE] = str(find_home())
+    plan, task = _seeded(plan, config), replace(task, keeps_values=optimises(config))
     if read_dry_run(config.get("dry_run")):
-        return _run_dry(plan, task, metrics)
+        return _run_dry(plan, task, metrics, config)
     ml = opened(config)
     parent = _parent(ml, plan, config)
     folder = ml.workspace / "sweeps" / parent.execution_rid
@@ -56,7 +57,7 @@ def run_sweep(plan: SweepPlan, task: Task, metrics: Sequence[str] = ()) -> bool:
     print(f"Sweep {parent.execution_rid}: --continue {parent.execution_rid} goes on if it is interrupted.")
     with liveness.holding(folder / "lock", f"Sweep {parent.execution_rid} is running"), parent:
         trouble = _launched(ml, plan, replace(task, parent=parent.execution_rid, folder=folder / "jobs"), folder)
-    return _finish(parent, folder, metrics, trouble)
+    return finish(parent, folder, metrics, config, trouble)
 
 
 def continue_sweep(
@@ -81,8 +82,17 @@ def continue_sweep(
         parent = ml.executions.adopt(rid)
         for job in jobs_in(folder / "jobs"):
             settle(ml, job, rid)
-        trouble = _launched(ml, plan, replace(task, parent=rid, folder=folder / "jobs"), folder)
-    return _finish(parent, folder, metrics, trouble)
+        task = replace(task, parent=rid, folder=folder / "jobs", keeps_values=optimises(config))
+        trouble = _launched(ml, plan, task, folder)
+    return finish(parent, folder, metrics, config, trouble)
+
+
+def _seeded(plan: SweepPlan, config: DictConfig) -> SweepPlan:
+    """Give a sampler that draws at random a seed: going on with the sweep then draws the same jobs again."""
+    sampler = OmegaConf.select(config, "hydra.sweeper.sampler", default=None)
+    if not isinstance(sampler, DictConfig) or "seed" not in sampler or sampler.seed is not None:
+        return plan
+    return plan.with_arguments((f"hydra.sweeper.sampler.seed={secrets.randbelow(2**31)}",))
 
 
 def opened(config: DictConfig) -> DerivaML:
@@ -140,51 +150,11 @@ def _launched(ml: DerivaML, plan: SweepPlan, task: Task, folder: Path) -> str:
     return trouble.said
 
 
-def _run_dry(plan: SweepPlan, task: Task, metrics: Sequence[str]) -> bool:
+def _run_dry(plan: SweepPlan, task: Task, metrics: Sequence[str], config: DictConfig) -> bool:
     with tempfile.TemporaryDirectory(prefix="deriva-ml-dry-sweep-") as place:
         folder = Path(place)
         _jobs(plan, replace(task, folder=folder / "jobs"), folder)
         jobs = jobs_in(folder / "jobs")
-        print(aligned(*_table(jobs, metrics)))
+        wanted = [read_metric(text) for text in metrics]
+        show(*table_of(jobs, wanted, objective_of(config, wanted)))
     return all(job.error is None and job.status != NOT_STARTED for job in jobs)
-
-
-def _finish(parent: Execution, folder: Path, metrics: Sequence[str], trouble: str) -> bool:
-    """Commit the parent with the table of its jobs; return whether all of them are committed."""
-    jobs = jobs_in(folder / "jobs")
-    rows, head = _table(jobs, metrics)
-    failed = [job for job in jobs if job.status != COMMITTED]
-    facts = {
-        "jobs": [{name: value for name, value in vars(job).items() if name not in ("file", "parent")} for job in jobs]
-    }
-    parent.asset_file_path("Execution_Metadata", "sweep.json", description="The sweep's jobs").write_text(
-        json.dumps(facts, indent=1, default=str)
-    )
-    parent.asset_file_path("Execution_Metadata", "sweep.md", description="The sweep's table").write_text(
-        markdown(rows, head) + "\n"
-    )
-    parent.commit_output_assets()
-    if failed:
-        parent.update_status(
-            parent.status, f"{len(jobs) - len(failed)} of {len(jobs)} jobs committed; {_reasons(failed)}"
-        )
-    print(aligned(rows, head))
-    for job in failed:
-        print(f"job {job.number}, {job.status}: {(job.error or 'it does not say why').splitlines()[0]}")
-    print(f"Sweep {parent.execution_rid}: {len(jobs) - len(failed)} of {len(jobs)} jobs committed.")
-    if failed:
-        print(f"deriva-ml-run --continue {parent.execution_rid} runs the others again.", file=sys.stderr)
-    return not failed and not trouble
-
-
-def _reasons(failed: Sequence[Job]) -> str:
-    return "; ".join(f"job {job.number}: {job.error or job.status}" for job in failed)[:1000]
-
-
-def _table(jobs: Sequence[Job], wanted: Sequence[str]) -> tuple[list[list[Any]], list[str]]:
-    names = chosen_metrics((job.metrics for job in jobs), wanted)
-    rows = [
-        [job.number, job.rid, job.status, ", ".join(job.overrides), *(job.metrics.get(name) for name in names)]
-        for job in jobs
-    ]
-    return rows, ["job", "execution", "status", "overrides", *names]

@@ -13,14 +13,23 @@ from deriva_ml.errors import DerivaMLBusyError
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.launch.composed import shown_overrides
-from deriva_ml.launch.job import ANY_OVERRIDES, COMMITTED, INTERRUPTED, NOT_STARTED, RUNS, Job, last_metrics, read_job
+from deriva_ml.launch.job import (
+    ANY_OVERRIDES,
+    COMMITTED,
+    INTERRUPTED,
+    NOT_STARTED,
+    RETURN_VALUE,
+    RUNS,
+    Job,
+    last_metrics,
+    read_job,
+)
 from deriva_ml.launch.settlement import commit_and_fail
 from deriva_ml.launch.sweep_plan import content_of
 from deriva_ml.ml import DerivaML
 from deriva_ml.names import TableName
 
 _SUFFIX = re.compile(r"(?:^| )(?:\[overrides: (?P<overrides>.*)\] )?\[Job \d+\]$", re.DOTALL)
-RETURN_VALUE = "return_value"
 
 
 def jobs_in(folder: Path) -> list[Job]:

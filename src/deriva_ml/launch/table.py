@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 MOST_METRICS = 4
@@ -18,6 +20,41 @@ def chosen_metrics(measured: Iterable[dict[str, Any]], wanted: Sequence[str] = (
     if wanted:
         return list(wanted)
     return list(dict.fromkeys(name for metrics in measured for name in metrics))[:MOST_METRICS]
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A metric that was asked for; ``direction`` ("max" or "min") says which end of it is the good one."""
+
+    name: str
+    direction: str | None = None
+
+
+def read_metric(text: str) -> Chosen:
+    """Return the metric that an option names.
+
+    Example:
+        >>> read_metric("accuracy:max"), read_metric("loss")
+        (Chosen(name='accuracy', direction='max'), Chosen(name='loss', direction=None))
+    """
+    name, _, direction = text.rpartition(":")
+    return Chosen(name, direction) if name and direction in ("max", "min") else Chosen(text)
+
+
+def best_of(values: Mapping[int, Any], direction: str) -> int | None:
+    """Return the key of the best value; what is no number cannot be best.
+
+    Example:
+        >>> best_of({0: 0.5, 1: 0.9, 2: None}, "max"), best_of({}, "min")
+        (1, None)
+    """
+    numbers = {
+        key: float(value)
+        for key, value in values.items()
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    }
+    choose = max if direction == "max" else min
+    return choose(numbers, key=lambda key: numbers[key]) if numbers else None
 
 
 def cell(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,12 +27,15 @@ _PATIENCE = 1.0
 
 @dataclass(frozen=True)
 class Task:
-    """The task function; it travels to workers, so it is a value. ``folder`` takes the facts of a sweep's jobs."""
+    """The task function; it travels to workers, so it is a value. ``folder`` takes the facts of a sweep's jobs;
+    with ``keeps_values`` what they return is recorded among their metrics, because the sweeper asks for it.
+    """
 
     roots: tuple[str, ...]
     stored: frozenset[str]
     parent: str | None = None
     folder: Path | None = None
+    keeps_values: bool = False
 
     def __call__(self, config: DictConfig) -> Any:
         """Run the job of ``config``; in a sweep one that is committed already gives its value again."""
@@ -50,7 +52,7 @@ class Task:
             if job.number is None:
                 _say(job)
             return value
-        return math.nan
+        return None  # sweepers that optimise take what is no number for a failed trial
 
     @contextmanager
     def _alone(self, how: Composed) -> Iterator[None]:
@@ -83,7 +85,7 @@ class Task:
         overrides = tuple(shown_overrides(how.overrides))
         if self.folder is None:
             return Job(overrides)
-        return Job(overrides, how.job, self.parent, self.folder / f"{how.job}.json")
+        return Job(overrides, how.job, self.parent, self.folder / f"{how.job}.json", keeps_value=self.keeps_values)
 
     def _known(self, how: Composed) -> Job | None:
         """Return the job of an interrupted sweep that is committed already."""
@@ -91,7 +93,8 @@ class Task:
         if file is None or not file.exists():
             return None
         job = read_job(file)
-        return job if job.is_done(shown_overrides(how.overrides)) else None
+        valued = job.value is not None or not self.keeps_values
+        return job if valued and job.is_done(shown_overrides(how.overrides)) else None
 
 
 def call_of(config: DictConfig) -> Callable[[], Any]:

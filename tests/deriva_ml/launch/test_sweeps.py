@@ -130,3 +130,29 @@ def test_a_sweep_goes_on_from_what_the_catalog_alone_tells(place: tuple[Path, Pa
     assert "3.55" in went_on.stdout  # what the finished job measured, read from the catalog
     ml = DerivaML(working_dir=home)
     assert str(ml.lookup_execution(parent).status) == "Uploaded"
+
+
+def test_optuna_chooses_the_jobs_and_an_interrupted_search_goes_on_with_the_same_ones(place: tuple[Path, Path]) -> None:
+    project, home = place
+    search = ["hydra/sweeper=optuna", "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=7"]
+    search += ["hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=1", "hydra.sweeper.direction=maximize"]
+    died = call(
+        project,
+        home,
+        "run",
+        "-m",
+        *search,
+        "model_config.lr=choice(0.1,0.2)",
+        "model_config.epochs=choice(1,-1)",
+        DIE_AT="0.2",
+    )
+    assert died.returncode == -9
+    parent = parent_in(died)
+    shutil.rmtree(home / "workspaces")
+    went_on = call(project, home, "run", "--continue", parent, "--metric", "accuracy")
+    assert went_on.returncode == 0, went_on.stderr
+    found = children(home, parent)
+    uploaded = [number for number, status in found if status == "Uploaded"]
+    assert uploaded == [0, 1, 2, 3] and len(found) == 5
+    best = re.search(r"^Best: job (\d), execution (\S+), with value 0.2, the maximum", went_on.stdout, re.MULTILINE)
+    assert best and re.search(rf"^{best[1]} \* +{best[2]} +Uploaded +model_config.lr=0.2", went_on.stdout, re.MULTILINE)
