@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from deriva_ml.enums import (
         BuiltinTypes,
+        ConnectionMode,
         ExecAssetType,
         ExecMetadataType,
         MLAsset,
@@ -110,7 +111,7 @@ _PLACES = {
         ForeignKeyDefinition KeyDefinition TableDefinition
     """,
     "deriva_ml.enums": """
-        BuiltinTypes ExecAssetType ExecMetadataType
+        BuiltinTypes ConnectionMode ExecAssetType ExecMetadataType
         MLAsset MLTable MLVocab
         UploadState
     """,
@@ -146,6 +147,7 @@ __all__ = [
     "AssetSpec",
     "BuiltinTypes",
     "ColumnDefinition",
+    "ConnectionMode",
     "Dataset",
     "DatasetBag",
     "DatasetSpec",

@@ -16,8 +16,9 @@ from deriva_ml.asset.asset import Asset, AssetRecord
 from deriva_ml.catalog import clients
 from deriva_ml.catalog.embedded import EMBEDDED
 from deriva_ml.catalog.model import TableModel
-from deriva_ml.catalog.opening import make_workspace, open_catalog
+from deriva_ml.catalog.opening import connection_mode, make_workspace, open_catalog, open_offline
 from deriva_ml.catalog.rows import Row, pages
+from deriva_ml.catalog.schema_cache import keep, keep_model, keep_term
 from deriva_ml.catalog.terms import check_terms, forget_terms
 from deriva_ml.catalog.whoami import cite, user_list, whoami
 from deriva_ml.check.findings import CheckReport
@@ -29,6 +30,7 @@ from deriva_ml.dataset.download import download_into
 from deriva_ml.dataset.elements import add_element_type, list_element_types
 from deriva_ml.dataset.spec import read_spec
 from deriva_ml.definitions import ForeignKeyDefinition, TableDefinition
+from deriva_ml.enums import ConnectionMode
 from deriva_ml.errors import DerivaMLExecutionError
 from deriva_ml.execution import find
 from deriva_ml.execution.configuration import ExecutionConfiguration
@@ -50,7 +52,7 @@ from deriva_ml.feature.record import FeatureRecord
 from deriva_ml.feature.workflows import list_workflow_executions
 from deriva_ml.lineage.lookup import lookup
 from deriva_ml.lineage.models import LineageResult
-from deriva_ml.names import ML_SCHEMA
+from deriva_ml.names import ML_SCHEMA, TableName
 from deriva_ml.rids import RidResult, resolve_rid, resolve_rids
 from deriva_ml.settings import find_home, store_folder
 from deriva_ml.tables import ColumnLike
@@ -79,10 +81,13 @@ class DerivaML:
         logging_level, deriva_logging_level: How much deriva-ml and the deriva client log.
         credential: What the server wants to see, as the deriva client spells it (``{"bearer-token": …}``).
         clean_execution_dir: Whether an execution's staged files go away once they are in the catalog.
+        mode: ``"offline"`` begins and finishes runs while the catalog is away: what is known of it comes from the last
+            online opening of this workspace, and everything waits here until the catalog is opened online.
 
     Raises:
         DerivaMLConfigurationError: no such catalog, or a folder that cannot hold one (a network file system).
         DerivaMLSchemaError: the catalog has no deriva-ml schema.
+        DerivaMLOfflineError: with ``mode="offline"``, when this workspace was never opened online.
         DerivaMLOfflineError, DerivaMLAuthenticationError, DerivaMLReadOnlyError: the server or the folder refuses.
 
     Example::
@@ -107,19 +112,27 @@ class DerivaML:
         deriva_logging_level: int = logging.WARNING,
         credential: Mapping[str, Any] | None = None,
         clean_execution_dir: bool = True,
+        mode: ConnectionMode | str = ConnectionMode.online,
     ) -> None:
         logging.getLogger("deriva_ml").setLevel(logging_level)
         logging.getLogger("deriva").setLevel(deriva_logging_level)
         self.working_dir = find_home(working_dir)
         self.hydra_runtime_output_dir = Path(hydra_runtime_output_dir) if hydra_runtime_output_dir else None
         self.clean_execution_dir = clean_execution_dir
-        self.session = open_catalog(
-            self.working_dir, hostname, catalog_id, credential, ml_schema, default_schema, domain_schemas
+        self.mode = connection_mode(mode)
+        self.session = (
+            open_offline(self.working_dir, hostname, catalog_id, ml_schema, default_schema, domain_schemas)
+            if self.mode is ConnectionMode.offline
+            else open_catalog(
+                self.working_dir, hostname, catalog_id, credential, ml_schema, default_schema, domain_schemas
+            )
         )
         self.catalog_id = self.session.catalog_id
         self.workspace = make_workspace(self.working_dir, self.session)
         self.cache_dir = Path(cache_dir) if cache_dir is not None else self.workspace / "cache"
         self._project_name = project_name
+        if self.mode is ConnectionMode.online:
+            keep(self.session, self.workspace)
         recover_workspace(self.session, self.workspace)
 
     # -------------------------------------------------------------------------------------------------------- catalog
@@ -197,8 +210,12 @@ class DerivaML:
         return past
 
     def refresh_schema(self) -> None:
-        """Read the catalog's model again, after another program has changed it."""
-        self.session.refresh()
+        """Read the catalog's model and terms again, after another program has changed them.
+
+        Raises DerivaMLOfflineError in an offline session, which knows what the last online opening kept.
+        """
+        self.session.latest_snapshot()
+        keep(self.session, self.workspace)
 
     def resolve_rid(self, rid: str) -> RidResult:
         """Return which table the row ``rid`` is in; raises DerivaMLRidsNotFound when it is in none."""
@@ -228,7 +245,9 @@ class DerivaML:
         exists_ok: bool = True,
     ) -> VocabularyTermHandle:
         """Add a term to a vocabulary and return it; see :func:`deriva_ml.vocabulary.add_term`."""
-        return vocabulary.add_term(self.session, table, term_name, description, synonyms, exists_ok)
+        added = vocabulary.add_term(self.session, table, term_name, description, synonyms, exists_ok)
+        keep_term(self.workspace, added.vocabulary, added.term)
+        return added
 
     def lookup_term(self, table: str, name: str) -> VocabularyTermHandle:
         """Return the term that has this name or synonym; raises DerivaMLInvalidTerm when there is none."""
@@ -250,11 +269,15 @@ class DerivaML:
 
     def create_table(self, table: TableDefinition | Mapping[str, Any], schema: str | None = None) -> Any:
         """Make a table in the default schema, or in ``schema``, and return the deriva client's ``Table``."""
-        return clients.model_table(self.catalog, tables.create_table(self.session, table, schema))
+        return self._made(tables.create_table(self.session, table, schema))
 
     def create_vocabulary(self, vocab_name: str, comment: str = "", schema: str | None = None) -> Any:
         """Make a vocabulary and return the deriva client's ``Table``."""
         name = tables.create_vocabulary(self.session, vocab_name, comment, schema, self.project_name)
+        return self._made(name)
+
+    def _made(self, name: TableName) -> Any:
+        keep_model(self.session, self.workspace)
         return clients.model_table(self.catalog, name)
 
     def create_asset(
@@ -271,7 +294,7 @@ class DerivaML:
         Each of ``referenced_tables`` gives it a column of that name, which refers to a row there.
         """
         name = tables.create_asset(self.session, asset_name, column_defs, fkey_defs, referenced_tables, comment, schema)
-        return clients.model_table(self.catalog, name)
+        return self._made(name)
 
     def create_asset_table(
         self,
@@ -324,9 +347,11 @@ class DerivaML:
         comment: str = "",
     ) -> type[FeatureRecord]:
         """Make a feature and return the class of its records; see :func:`deriva_ml.feature.feature.create_feature`."""
-        return feature.create_feature(
+        made = feature.create_feature(
             self.session, target_table, feature_name, terms, assets, metadata, optional, comment
         )
+        keep_model(self.session, self.workspace)
+        return made
 
     def lookup_feature(self, table: Any, feature_name: str) -> Feature:
         """Return a feature of a table; raises DerivaMLFeatureNotFound, which lists those that it has."""

@@ -20,6 +20,16 @@ class VocabularyTermHandle:
         self._term = term
 
     @property
+    def vocabulary(self) -> TableName:
+        """The table that the term is in."""
+        return self._table
+
+    @property
+    def term(self) -> Term:
+        """The term as a value."""
+        return self._term
+
+    @property
     def name(self) -> str:
         return self._term.name
 

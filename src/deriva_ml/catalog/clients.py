@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from deriva_ml.catalog.away import away_client
 from deriva_ml.catalog.embedded import EmbeddedPort
 from deriva_ml.catalog.port import Port
 from deriva_ml.catalog.remote import RemotePort
@@ -19,6 +20,8 @@ from deriva_ml.names import TableName
 
 def ermrest_catalog(catalog: Catalog) -> Any:
     """Return the client's ``ErmrestCatalog``, or ``ErmrestSnapshot`` for a snapshot."""
+    if catalog.offline:
+        return away_client(catalog.host)
     from deriva.core import ErmrestCatalog, ErmrestSnapshot
 
     scheme, server, credential = _place(catalog.port)
@@ -29,6 +32,8 @@ def ermrest_catalog(catalog: Catalog) -> Any:
 
 def hatrac_store(catalog: Catalog) -> Any:
     """Return the client's ``HatracStore`` of the catalog's server."""
+    if catalog.offline:
+        return away_client(catalog.host)
     from deriva.core import HatracStore
 
     return HatracStore(*_place(catalog.port))

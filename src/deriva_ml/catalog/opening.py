@@ -6,14 +6,29 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from deriva_ml.catalog.away import AwayPort
 from deriva_ml.catalog.embedded import EMBEDDED, FIRST_CATALOG, open_or_create, refuse_network_folder
 from deriva_ml.catalog.port import Port
-from deriva_ml.catalog.remote import RemotePort
+from deriva_ml.catalog.remote import RemotePort, host_of
+from deriva_ml.catalog.schema_cache import recall
 from deriva_ml.catalog.session import Catalog
+from deriva_ml.enums import ConnectionMode
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError, DerivaMLSchemaError
 from deriva_ml.files import hide_from_git
 from deriva_ml.names import ML_SCHEMA
 from deriva_ml.settings import workspace_folder
+
+
+def connection_mode(mode: ConnectionMode | str) -> ConnectionMode:
+    """Return the mode that a name means.
+
+    Raises:
+        DerivaMLConfigurationError: there is no such mode.
+    """
+    try:
+        return ConnectionMode(str(mode))
+    except ValueError:
+        raise DerivaMLConfigurationError(f"mode is online or offline, not {mode!r}.") from None
 
 
 def open_catalog(
@@ -38,6 +53,33 @@ def open_catalog(
         catalog.document()
     if port.host != EMBEDDED or ml_schema != ML_SCHEMA or default_schema is not None or domain_schemas:
         _check_schemas(catalog, {*(domain_schemas or ()), *([default_schema] if default_schema else [])})
+    return catalog
+
+
+def open_offline(
+    home: Path,
+    hostname: str | None = None,
+    catalog_id: str | int | None = None,
+    ml_schema: str = ML_SCHEMA,
+    default_schema: str | None = None,
+    domain_schemas: Collection[str] | None = None,
+) -> Catalog:
+    """Return a session of a catalog that is away: it knows what the last online opening kept, and sends nothing.
+
+    Raises:
+        DerivaMLOfflineError: nothing was kept in the workspace below ``home``, or that of another catalog.
+        DerivaMLConfigurationError: ``hostname`` is no name of a host, or no catalog of it is named.
+        DerivaMLSchemaError: the catalog has not the schemas that are named.
+    """
+    if hostname is not None and hostname != EMBEDDED and catalog_id is None:
+        raise DerivaMLConfigurationError(f"Say which catalog of {hostname}: DerivaML({hostname!r}, catalog_id).")
+    host = EMBEDDED if hostname is None or hostname == EMBEDDED else host_of(hostname)
+    known = str(catalog_id) if catalog_id is not None else FIRST_CATALOG
+    catalog = Catalog(
+        AwayPort(host), known, ml_schema=ml_schema, default_schema=default_schema, domain_schemas=domain_schemas, offline=True
+    )
+    recall(catalog, workspace_folder(home, host, known))
+    _check_schemas(catalog, {*(domain_schemas or ()), *([default_schema] if default_schema else [])})
     return catalog
 
 

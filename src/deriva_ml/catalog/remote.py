@@ -135,6 +135,11 @@ def _settle_certificates(session: Any) -> None:
         warnings.filterwarnings("ignore", "Unverified HTTPS request is being made to host 'localhost'")
 
 
+def host_of(hostname: str) -> str:
+    """Return the host, with its port, that ``hostname`` names with or without a scheme; raises as :class:`RemotePort` does."""
+    return _parts(hostname)[1]
+
+
 def _parts(hostname: str) -> tuple[str, str]:
     """Return the scheme, ``""`` where none is named, and the host with its port."""
     scheme, mark, rest = hostname.partition("://")

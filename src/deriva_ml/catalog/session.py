@@ -41,12 +41,15 @@ class Catalog:
         ml_schema: str = ML_SCHEMA,
         default_schema: str | None = None,
         domain_schemas: Collection[str] | None = None,
+        offline: bool = False,
     ) -> None:
         self.port = port
         self.host = port.host
         self.catalog_id = catalog_id
         self.snapshot = snapshot
         self.ml_schema = ml_schema
+        self.offline = offline
+        """Whether nothing is sent, because the user asked for that."""
         self.pauses = () if port.links_files else PAUSES  # an embedded store has waited for others itself
         self._default_schema = default_schema
         self._domain_schemas = tuple(sorted(domain_schemas)) if domain_schemas else None
@@ -177,12 +180,23 @@ class Catalog:
 
     def refresh(self) -> CatalogModel:
         """Return the catalog's model as it is now; asks whether it changed before reading it again."""
+        if self.offline and self._model is not None:  # nothing newer can be known
+            return self._model
         known = {"if-none-match": self._model_etag} if self._model is not None and self._model_etag else {}
         response = self.request("GET", "/schema", headers=known)
         if response.status != 304 or self._model is None:
-            self._model = CatalogModel(json_text.loads(response.body), self.ml_schema, self._look_again)
-            self._model_etag = response.headers.get("etag", "")
-        return self._model
+            self.know(json_text.loads(response.body), response.headers.get("etag", ""))
+        return self.model()
+
+    def know(self, document: Mapping[str, Any], etag: str) -> None:
+        """Take a model document as the catalog's, until :meth:`refresh` finds that it has changed; offline it stays."""
+        self._model = CatalogModel(document, self.ml_schema, None if self.offline else self._look_again)
+        self._model_etag = etag
+
+    @property
+    def model_etag(self) -> str:
+        """Return what the server calls the model as last read."""
+        return self._model_etag
 
     def _look_again(self) -> CatalogModel:
         """Return a fresh model for a name that the old one does not know."""
@@ -198,6 +212,7 @@ class Catalog:
                 ml_schema=self.ml_schema,
                 default_schema=self._default_schema,
                 domain_schemas=self._domain_schemas,
+                offline=self.offline,
             )
         return self._snapshots[snapshot]
 

@@ -61,7 +61,7 @@ def find_term(catalog: Catalog, vocabulary: str | TableName, name: str) -> Term:
     Raises:
         DerivaMLInvalidTerm: there is none; the message lists names like it.
     """
-    for again in (False, True):
+    for again in (False,) if catalog.offline else (False, True):
         found = terms(catalog, vocabulary, again=again)
         term = found.get(name) or next((one for one in found.values() if name in one.synonyms), None)
         if term is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from deriva_ml.enums import ConnectionMode
 from deriva_ml.ml import DerivaML
 from deriva_ml.names import ML_SCHEMA
 from deriva_ml.settings import find_home
@@ -39,6 +40,7 @@ class DerivaMLConfig(BaseModel):
     logging_level: int = logging.WARNING
     deriva_logging_level: int = logging.WARNING
     clean_execution_dir: bool = True
+    mode: ConnectionMode = ConnectionMode.online
 
     @property
     def home(self) -> Path:
