@@ -14,7 +14,12 @@ from pathlib import Path
 
 import apsw
 
-from deriva_ml.errors import DerivaMLBusyError, DerivaMLConfigurationError, DerivaMLReadOnlyError
+from deriva_ml.errors import (
+    DerivaMLBusyError,
+    DerivaMLConfigurationError,
+    DerivaMLReadOnlyError,
+    DerivaMLStateInconsistency,
+)
 from deriva_ml.files import fsync_folder, locked
 
 BUSY_MILLISECONDS = 30_000
@@ -127,6 +132,13 @@ def _said_clearly(connection: apsw.Connection) -> Iterator[None]:
         seconds = BUSY_MILLISECONDS // 1000
         raise DerivaMLBusyError(
             f"Another process has been writing to {connection.filename} for {seconds} seconds: try again."
+        ) from error
+    except apsw.ConstraintError as error:
+        if not str(error).startswith("FOREIGN KEY"):
+            raise
+        raise DerivaMLStateInconsistency(
+            f"{connection.filename} has no record any more of what this belongs to: another process has removed it, or brought it into "
+            "the catalog under its RID. `ml.list_executions()` lists what there is."
         ) from error
     except apsw.FullError as error:
         raise DerivaMLReadOnlyError(

@@ -46,6 +46,31 @@ def check_rid(rid: str) -> str:
     return rid
 
 
+LOCAL_MARK = "L-"
+"""Begins the names of executions that no catalog knows yet. The alphabet of RIDs has no L, so none is ever one."""
+
+
+def local_name(token: str) -> str:
+    """Return the name under which an execution goes that no catalog knows yet; ``token`` is its uuid.
+
+    Example:
+        >>> local_name("0b5f7c1e-9d41-4c7e-8c57-6f1d2a3b4c5d")
+        'L-0B5F-7C1E-9D41-4C7E'
+    """
+    letters = token.replace("-", "").upper()
+    return LOCAL_MARK + "-".join(letters[start : start + 4] for start in range(0, 16, 4))
+
+
+def is_local(rid: str) -> bool:
+    """Return whether this is the name of an execution that no catalog knows yet, rather than a RID.
+
+    Example:
+        >>> is_local("L-0B5F-7C1E-9D41-4C7E"), is_local("1-ABC")
+        (True, False)
+    """
+    return rid.startswith(LOCAL_MARK)
+
+
 def split_snapshot(rid: str) -> tuple[str, str | None]:
     """Return the RID proper and the snapshot that ``rid`` names, if any.
 

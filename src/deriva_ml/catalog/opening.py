@@ -76,7 +76,12 @@ def open_offline(
     host = EMBEDDED if hostname is None or hostname == EMBEDDED else host_of(hostname)
     known = str(catalog_id) if catalog_id is not None else FIRST_CATALOG
     catalog = Catalog(
-        AwayPort(host), known, ml_schema=ml_schema, default_schema=default_schema, domain_schemas=domain_schemas, offline=True
+        AwayPort(host),
+        known,
+        ml_schema=ml_schema,
+        default_schema=default_schema,
+        domain_schemas=domain_schemas,
+        offline=True,
     )
     recall(catalog, workspace_folder(home, host, known))
     _check_schemas(catalog, {*(domain_schemas or ()), *([default_schema] if default_schema else [])})

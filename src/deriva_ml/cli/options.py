@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from deriva_ml.enums import ConnectionMode
+
 if TYPE_CHECKING:
     from deriva_ml.ml import DerivaML
 
@@ -27,12 +29,23 @@ def catalog_options(function: F) -> F:
     return function
 
 
+def mode_option(help_text: str) -> Callable[[F], F]:
+    """Give a command the option ``--mode``."""
+    modes = click.Choice(list(ConnectionMode))
+    return click.option("--mode", type=modes, default=ConnectionMode.online, show_default=True, help=help_text)
+
+
 def json_option(function: F) -> F:
     """Give a command the option ``--json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(function)
 
 
-def open_catalog(home: str | None = None, host: str | None = None, catalog: str | None = None) -> DerivaML:
+def open_catalog(
+    home: str | None = None,
+    host: str | None = None,
+    catalog: str | None = None,
+    mode: str = ConnectionMode.online,
+) -> DerivaML:
     """Open the catalog that the options name.
 
     Raises:
@@ -41,8 +54,8 @@ def open_catalog(home: str | None = None, host: str | None = None, catalog: str 
     from deriva_ml.ml import DerivaML
 
     if host is None:
-        return DerivaML(None, catalog, working_dir=home)
-    return DerivaML(host, catalog or "1", working_dir=home)
+        return DerivaML(None, catalog, working_dir=home, mode=mode)
+    return DerivaML(host, catalog or "1", working_dir=home, mode=mode)
 
 
 def emit(value: Any, as_json: bool) -> None:

@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from deriva_ml.cli.options import catalog_options, emit, json_option, open_catalog
+from deriva_ml.cli.options import catalog_options, emit, json_option, mode_option, open_catalog
+from deriva_ml.enums import ConnectionMode
+from deriva_ml.rid import is_local
 
 if TYPE_CHECKING:
+    from deriva_ml.execution.find import ExecutionSnapshot
+    from deriva_ml.execution.record import ExecutionRecord
     from deriva_ml.execution.stale import Stale
 
 
@@ -18,24 +22,40 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1), default=20, show_default=True, help="How many executions.")
 @click.option("--stale", is_flag=True, help="Only those that wait for somebody: dead, uncommitted, or out of sight.")
 @catalog_options
+@mode_option("offline: what this workspace knows, without asking the catalog.")
 @json_option
-def command(limit: int, stale: bool, home: str | None, host: str | None, catalog: str | None, as_json: bool) -> None:
-    """List the newest executions: RID, status, description, and the last message of each."""
-    ml = open_catalog(home, host, catalog)
+def command(
+    limit: int, stale: bool, home: str | None, host: str | None, catalog: str | None, mode: str, as_json: bool
+) -> None:
+    """List the newest executions: RID, status, description, and the last message of each.
+
+    Those that were begun offline and of which the catalog does not know yet come first, under their local names.
+    """
+    ml = open_catalog(home, host, catalog, mode)
     if stale:
         waiting = ml.find_stale_executions()
         emit([asdict(one) for one in waiting] if as_json else _advice(waiting), as_json)
         return
-    rows = [
-        {
-            "rid": run.execution_rid,
-            "status": str(run.status),
-            "description": run.description or "",
-            "detail": run.status_detail or "",
-        }
-        for run in islice(ml.find_executions(sort=True), limit)
-    ]
+    offline = mode == ConnectionMode.offline
+    rows = [_local(run) for run in ml.list_executions() if offline or is_local(run.rid)]
+    rows += [] if offline else [_row(run) for run in islice(ml.find_executions(sort=True), limit)]
+    rows = rows[:limit]
     emit(rows if as_json else _lines(rows), as_json)
+
+
+def _row(run: ExecutionRecord) -> dict[str, str]:
+    return {
+        "rid": run.execution_rid,
+        "status": str(run.status),
+        "description": run.description or "",
+        "detail": run.status_detail or "",
+    }
+
+
+def _local(run: ExecutionSnapshot) -> dict[str, str]:
+    told = ["the catalog does not know it yet"] if is_local(run.rid) else []
+    detail = "; ".join([*told, *([run.error] if run.error else [])])
+    return {"rid": run.rid, "status": str(run.status), "description": run.description, "detail": detail}
 
 
 def _lines(rows: list[dict[str, str]]) -> str:

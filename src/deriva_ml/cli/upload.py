@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from deriva_ml.cli.main import run
-from deriva_ml.cli.options import HOME_HELP, emit, json_option, open_catalog
+from deriva_ml.cli.options import HOME_HELP, emit, json_option, mode_option, open_catalog
 from deriva_ml.enums import ConnectionMode
 from deriva_ml.errors import DerivaMLException, DerivaMLOfflineError
 from deriva_ml.execution.report import UploadReport
@@ -34,13 +34,7 @@ CLEAN, PARTIAL, FATAL, INTERRUPTED = 0, 1, 2, 130
 )
 @click.option("--clean", is_flag=True, help="Remove the folders of the executions that were committed.")
 @click.option("--working-dir", "--home", "working_dir", metavar="DIR", help=HOME_HELP)
-@click.option(
-    "--mode",
-    type=click.Choice(list(ConnectionMode)),
-    default=ConnectionMode.online,
-    show_default=True,
-    help="Committing needs the catalog: online.",
-)
+@mode_option("Committing needs the catalog: online. Sealing does not: offline asks nobody.")
 @click.option("--seal", is_flag=True, help="Commit nothing: write a sealed bag of each, for a machine that can.")
 @click.option("--to", metavar="FILE", help="The sealed bag to write, or the folder for several. Needs --seal.")
 @click.option("--bag", "bags", metavar="FILE", multiple=True, help="A sealed bag of another machine; can be repeated.")
@@ -64,12 +58,12 @@ def command(
     if (to and not seal) or (seal and bags) or (bags and executions):
         raise click.UsageError("--to goes with --seal; --bag goes with neither --seal nor --execution.")
     try:
-        if mode == ConnectionMode.offline:
-            raise DerivaMLOfflineError("A commit writes to the catalog, so it cannot be made offline.")
-        ml = open_catalog(working_dir, host, catalog)
         if seal:
-            _seal(ml, executions, to, as_json)
+            _seal(_for_sealing(working_dir, host, catalog, mode), executions, to, as_json)
             return
+        if mode == ConnectionMode.offline:
+            raise DerivaMLOfflineError("A commit writes to the catalog, so it cannot be made offline; --seal can.")
+        ml = open_catalog(working_dir, host, catalog)
         report = (
             _load(ml, bags, clean)
             if bags
@@ -85,6 +79,17 @@ def command(
     for error_text in report.errors:
         click.echo(f"Error: {error_text}", err=True)
     sys.exit(PARTIAL if report.errors else CLEAN)
+
+
+def _for_sealing(home: str | None, host: str | None, catalog: str | None, mode: str) -> DerivaML:
+    """Open the catalog, or where it does not answer what the workspace knows of it: sealing sends nothing."""
+    try:
+        return open_catalog(home, host, catalog, mode)
+    except DerivaMLOfflineError as error:
+        if mode == ConnectionMode.offline:
+            raise
+        click.echo(f"Sealing without the catalog: {error}", err=True)
+        return open_catalog(home, host, catalog, ConnectionMode.offline)
 
 
 def _seal(ml: DerivaML, executions: tuple[str, ...], to: str | None, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLException
+from deriva_ml.execution.bring import waits
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.manifest import EntryState
 from deriva_ml.execution.pending import pending_of
@@ -21,10 +22,14 @@ S = ExecutionStatus
 def pending_rids(store: ExecutionStore) -> list[str]:
     """Return the executions that a commit has something to do for, oldest first; running, new and aborted ones have not.
 
-    A run that failed and left nothing stays Failed: only the one whose upload failed is tried again.
+    A run that failed and left nothing stays Failed: only the one whose upload failed is tried again. Of those begun offline,
+    all that have ended wait.
     """
-    found = store.select("status IN ('Stopped', 'Failed', 'Pending_Upload', 'Uploaded')")
-    return [run.rid for run in found if _waits(store, run)][::-1]
+    found = store.select(
+        "status IN ('Stopped', 'Failed', 'Pending_Upload', 'Uploaded') "
+        "OR (mode = 'offline' AND catalog_status IS NULL AND status = 'Aborted')"
+    )
+    return [run.rid for run in found if waits(store, run.rid) or _waits(store, run)][::-1]
 
 
 def _waits(store: ExecutionStore, run: Registered) -> bool:
@@ -59,7 +64,12 @@ def _commit_one(
     session: Catalog, store: ExecutionStore, rid: str, clean: bool, progress: UploadCallback | None
 ) -> UploadReport:
     try:
-        return commit(reopen(session, store, rid), clean=clean, progress=progress)
+        run = reopen(session, store, rid)
+        if run.registered.status is S.Aborted:  # begun and given up offline: the catalog knows it now
+            return UploadReport(execution_rids=[run.rid])
+        if run.registered.status is S.Failed and not _waits(store, run.registered):
+            return UploadReport(execution_rids=[run.rid])
+        return commit(run, clean=clean, progress=progress)
     except DerivaMLException as error:
         report = UploadReport(execution_rids=[rid], errors=[f"{rid}: {error}"])
         if store.get(rid) is not None:

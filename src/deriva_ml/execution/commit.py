@@ -18,7 +18,7 @@ from deriva_ml.catalog.rows import insert
 from deriva_ml.clock import iso, monotonic, now
 from deriva_ml.enums import AssetRole
 from deriva_ml.environment.host import likely_cause
-from deriva_ml.errors import DerivaMLBusyError, DerivaMLException, DerivaMLUploadError
+from deriva_ml.errors import DerivaMLBusyError, DerivaMLException, DerivaMLOfflineError, DerivaMLUploadError
 from deriva_ml.execution import liveness
 from deriva_ml.execution.identify import identify
 from deriva_ml.execution.load import load_assets, load_features, load_links, load_objects, verify
@@ -48,9 +48,15 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
         DerivaMLUploadError: a file is missing, a value is not complete, or the catalog did not take something; nothing
             staged is lost, and another call goes on where this one stopped.
         DerivaMLBusyError: another process commits this execution, or still runs it.
+        DerivaMLOfflineError: the session is offline.
     """
     if run.dry:
         return UploadReport(execution_rids=[run.rid])
+    if run.session.offline:
+        raise DerivaMLOfflineError(
+            f"Execution {run.rid} cannot be committed offline; what it has staged waits here. When {run.session.host} can be reached: "
+            f"`deriva-ml upload --execution {run.rid}`. For a machine that reaches it: `exe.seal()`."
+        )
     with liveness.holding(run.lock_file("commit"), f"Execution {run.rid} cannot be committed"):
         end_run(run)
         if run.registered.status is S.Uploaded and not run.staged.has_pending():

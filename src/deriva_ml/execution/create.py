@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,6 +30,7 @@ from deriva_ml.errors import DerivaMLException, DerivaMLReadOnlyError, DerivaMLW
 from deriva_ml.execution import inputs, liveness
 from deriva_ml.execution.configuration import ExecutionConfiguration, plain
 from deriva_ml.execution.identify import identify
+from deriva_ml.execution.kept_inputs import bring_kept
 from deriva_ml.execution.load import load_assets, load_links, load_objects
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.metadata import MetadataFile, captured, configuration_document, configuration_file
@@ -61,6 +63,12 @@ class Created:
     assets: tuple[AssetFilePath, ...]
 
 
+RECORDED = "~run"
+"""Stands for the RID in the keys of files about a run that was begun offline."""
+CREATING, WAITING = "creating", "waiting"
+"""What the lock of an execution says that is Created: how far its creator is."""
+
+
 def create(session: Catalog, place: Place, configuration: ExecutionConfiguration, *, dry: bool = False) -> Created:
     """Create an execution.
 
@@ -77,7 +85,7 @@ def create(session: Catalog, place: Place, configuration: ExecutionConfiguration
         raise DerivaMLReadOnlyError("A snapshot of the catalog cannot take executions: open the live catalog.")
     found = inputs.resolve(session, configuration)
     if dry:
-        return _dry(session, place, configuration, found)
+        return dry_run(session, place, configuration, found)
     workflow = add_workflow(session, configuration.workflow)
     return _recorded(session, place, configuration, found, workflow)
 
@@ -94,18 +102,34 @@ def _recorded(
     rid, *rids = (leased[token] for token in tokens)
     document = configuration_document(configuration, rid, moment, found.described(), problems)
     files = [configuration_file(document), *files]
-    with liveness.holding(lock_file(place.store.workspace, rid, "create"), f"Execution {rid} is being created"):
-        entries = _sealed(place.store.folder(rid), session.ml_schema, files, rids)
+    with being_created(place.store.workspace, rid):
+        entries = sealed_files(place.store.folder(rid), session.ml_schema, files, rids)
         place.store.register(
-            _registered(rid, tokens[0], workflow, configuration, document, moment),
-            lambda connection: _stage(connection, place.store, rid, configuration, entries),
+            registered(rid, tokens[0], workflow, configuration, document, moment),
+            lambda connection: stage(connection, place.store, rid, configuration, entries),
         )
         run = Run(session, place.store, rid)
         try:
             return _settled(run, place, configuration, found, workflow)
         except (DerivaMLException, OSError, apsw.Error) as error:
-            _abort(run, error)
+            aborted(run, error)
             raise
+
+
+@contextmanager
+def being_created(workspace: Path, rid: str) -> Iterator[None]:
+    """Hold the lock that tells a creator who lives from one who died, for the block and until the work begins.
+
+    What is made here waits for its process to begin it. Only a process that ends in order leaves it to another one.
+    """
+    lock = liveness.take(lock_file(workspace, rid, "create"), f"Execution {rid} is being created", stage=CREATING)
+    try:
+        yield
+    except BaseException:
+        lock.release()
+        raise
+    if lock.held:
+        lock.say(f"Execution {rid} waits to begin", stage=WAITING)
 
 
 def _settled(
@@ -121,8 +145,8 @@ def _settled(
     insert(run.session, run.table, [row], given={"RID"}, skip_conflicts=True)
     run.created_in_catalog()
     local = inputs.link(run.session, run.rid, found)
-    _upload_metadata(run)
-    _save_rid(run, place, workflow)
+    upload_metadata(run)
+    save_rid(run, place, workflow)
     began = monotonic()
     bags = tuple(download_resolved(run.session, place.cache, spec, resolved) for spec, resolved in found.datasets)
     assets = tuple(inputs.download_assets(run, place.cache, found, local))
@@ -131,7 +155,7 @@ def _settled(
     return Created(run, bags, assets)
 
 
-def _registered(
+def registered(
     rid: str,
     token: str,
     workflow: str | None,
@@ -148,7 +172,7 @@ def _registered(
     )  # fmt: skip
 
 
-def _sealed(folder: Path, schema: str, files: Sequence[MetadataFile], rids: Sequence[str]) -> list[Entry]:
+def sealed_files(folder: Path, schema: str, files: Sequence[MetadataFile], rids: Sequence[str | None]) -> list[Entry]:
     """Write the files that describe the run, and return them as sealed entries."""
     sealed = folder / "sealed"
     make_folder(sealed)
@@ -157,7 +181,7 @@ def _sealed(folder: Path, schema: str, files: Sequence[MetadataFile], rids: Sequ
         path = sealed / file.name
         write_whole(path, file.content)
         digest = hash_file(path)
-        key = f"Execution_Metadata/{rid}/{file.name}"
+        key = f"Execution_Metadata/{rid or RECORDED}/{file.name}"
         entries.append(
             Entry(
                 key=key,
@@ -179,7 +203,7 @@ def _sealed(folder: Path, schema: str, files: Sequence[MetadataFile], rids: Sequ
     return entries
 
 
-def _stage(
+def stage(
     connection: apsw.Connection,
     store: ExecutionStore,
     rid: str,
@@ -193,9 +217,9 @@ def _stage(
     staged.hold_parameters(connection, plain(configuration.parameters), "configuration.json")
 
 
-def _upload_metadata(run: Run) -> None:
+def upload_metadata(run: Run) -> None:
     """Upload the files that describe the run, and mark them; they need no copy here any more."""
-    sealed = run.staged.entries(EntryState.SEALED)
+    sealed = [entry for entry in run.staged.entries(EntryState.SEALED) if entry.mode is Mode.RECORD]
     entries = identify(run.session, sealed)
     if any(entry.rid != before.rid for entry, before in zip(entries, sealed, strict=True)):
         entries = run.staged.save(entries)
@@ -207,14 +231,16 @@ def _upload_metadata(run: Run) -> None:
     with run.staged.writing() as connection:
         run.staged.mark_committed(connection, done, 0)
         connection.execute(
-            "UPDATE executions SET catalog_status = ? WHERE rid = ?", (ExecutionStatus.Created.value, run.rid)
+            "UPDATE executions SET catalog_status = coalesce(catalog_status, ?) WHERE rid = ?",
+            (ExecutionStatus.Created.value, run.rid),
         )
     for entry in done:
         (run.folder / (entry.sealed or "")).unlink(missing_ok=True)
-    (run.folder / "sealed").rmdir()
+    if not any((run.folder / "sealed").iterdir()):
+        (run.folder / "sealed").rmdir()
 
 
-def _abort(run: Run, reason: BaseException) -> None:
+def aborted(run: Run, reason: BaseException) -> None:
     """Leave the row, Aborted, with the reason; if that fails as well, the reason says so."""
     try:
         run.happen(Event.ABORT, f"creation failed: {reason}", values={"error": f"creation failed: {reason}"})
@@ -222,7 +248,7 @@ def _abort(run: Run, reason: BaseException) -> None:
         reason.add_note(f"The execution could not be marked as aborted: {second}")
 
 
-def _save_rid(run: Run, place: Place, workflow: str) -> None:
+def save_rid(run: Run, place: Place, workflow: str | None) -> None:
     """Tell a launcher which execution this is, where it asked for that."""
     target = os.environ.get(SAVE_RID_VARIABLE)
     if not target:
@@ -238,16 +264,18 @@ def _save_rid(run: Run, place: Place, workflow: str) -> None:
     write_whole(Path(target).absolute(), json.dumps(content).encode())
 
 
-def _dry(session: Catalog, place: Place, configuration: ExecutionConfiguration, found: inputs.Inputs) -> Created:
-    """A dry run: inputs are brought here and the user's code runs; the catalog and the workspace's store take no record."""
+def dry_run(session: Catalog, place: Place, configuration: ExecutionConfiguration, found: inputs.Inputs) -> Created:
+    """Return a dry run: inputs are brought here and the user's code runs; the catalog and the workspace's store take no record."""
     store = ExecutionStore(place.store.workspace / "dry-runs" / uuid.uuid4().hex)
     moment = now()
     document = configuration_document(configuration, DRY_RUN_RID, moment, found.described(), [])
     store.register(
-        _registered(DRY_RUN_RID, uuid.uuid4().hex, None, configuration, document, moment, mode="dry"),
-        lambda connection: _stage(connection, store, DRY_RUN_RID, configuration, []),
+        registered(DRY_RUN_RID, uuid.uuid4().hex, None, configuration, document, moment, mode="dry"),
+        lambda connection: stage(connection, store, DRY_RUN_RID, configuration, []),
     )
     run = Run(session, store, DRY_RUN_RID, dry=True)
     bags = tuple(download_resolved(session, place.cache, spec, resolved) for spec, resolved in found.datasets)
-    assets = tuple(inputs.download_assets(run, place.cache, found, {path: DRY_RUN_RID for path, _ in found.files}))
-    return Created(run, bags, assets)
+    if session.offline:
+        return Created(run, bags, tuple(bring_kept(run, place.cache, found)))
+    local = {path: DRY_RUN_RID for path, _ in found.files}
+    return Created(run, bags, tuple(inputs.download_assets(run, place.cache, found, local)))

@@ -71,6 +71,8 @@ class Execution:
         self._inputs = list(created.assets) if created else inputs.known_paths(run)
         if run.dry:
             weakref.finalize(self, shutil.rmtree, run.store.workspace, ignore_errors=True)
+        else:  # a process that ends in order leaves what it has created and not begun to others
+            weakref.finalize(self, liveness.release, run.lock_file("create"))
 
     def __repr__(self) -> str:
         return f"Execution({self.execution_rid!r}, {self.status})"
@@ -473,19 +475,13 @@ class Execution:
 
     def list_execution_children(self, recurse: bool = False) -> list[ExecutionRecord]:
         """Return the executions that this one ran."""
-        return (
-            []
-            if self._run.dry
-            else records(self._run.session, nesting.children(self._run.session, self.execution_rid, recurse))
-        )
+        session = self._run.session
+        return [] if self._run.dry else records(session, nesting.children(session, self.execution_rid, recurse))
 
     def list_execution_parents(self, recurse: bool = False) -> list[ExecutionRecord]:
         """Return the executions that ran this one."""
-        return (
-            []
-            if self._run.dry
-            else records(self._run.session, nesting.parents(self._run.session, self.execution_rid, recurse))
-        )
+        session = self._run.session
+        return [] if self._run.dry else records(session, nesting.parents(session, self.execution_rid, recurse))
 
     list_nested_executions = list_execution_children
     list_parent_executions = list_execution_parents

@@ -9,6 +9,7 @@ from typing import Any
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLReadOnlyError
 from deriva_ml.execution.batch import commit_pending
+from deriva_ml.execution.begin_away import begin_away
 from deriva_ml.execution.configuration import ExecutionConfiguration, configuration_from
 from deriva_ml.execution.create import Place, create
 from deriva_ml.execution.execution import Execution
@@ -54,7 +55,8 @@ class Executions:
         if workflow is not None:
             found = registry.lookup_by_url(self._session, workflow) if isinstance(workflow, str) else workflow
             chosen = chosen.model_copy(update={"workflow": found})
-        made = create(self._session, self._place, chosen, dry=dry_run)
+        begin = begin_away if self._session.offline else create
+        made = begin(self._session, self._place, chosen, dry=dry_run)
         return Execution(made.run, self._place, chosen, made, clean=self._clean)
 
     def resume(self, rid: str) -> Execution:

@@ -23,7 +23,7 @@ from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import INCOMPLETE, ExecutionStatus, status_named
 from deriva_ml.execution.store import ExecutionStore, Registered
 from deriva_ml.names import TableName
-from deriva_ml.rid import check_rid
+from deriva_ml.rid import check_rid, is_local
 from deriva_ml.rids import resolve_rid
 from deriva_ml.schema.tables import UNKNOWN_EXECUTION
 
@@ -193,7 +193,8 @@ def _snapshot(store: ExecutionStore, found: Registered) -> ExecutionSnapshot:
         stop_time=from_iso(found.stop_time) if found.stop_time else None,
         last_activity=from_iso(found.last_activity),
         error=found.error,
-        sync_pending=found.catalog_status is not None and found.catalog_status is not found.status,
+        sync_pending=is_local(found.rid)
+        or (found.catalog_status is not None and found.catalog_status is not found.status),
         created_at=from_iso(found.created_at),
         pending_rows=sum(staged.feature_tables(staged.newest_feature()).values()),
         pending_files=len(staged.entries(EntryState.PENDING, EntryState.SEALED)),
@@ -204,7 +205,7 @@ def _snapshot(store: ExecutionStore, found: Registered) -> ExecutionSnapshot:
 def gc_executions(
     store: ExecutionStore, *, older_than: datetime | None = None, status: Any = None, delete_working_dir: bool = False
 ) -> int:
-    """Remove the local records of finished executions; what waits to be committed, or runs, is kept. Return how many.
+    """Remove the local records of finished executions; what waits to be committed or told, or runs, is kept. Return how many.
 
     ``delete_working_dir`` removes their folders as well. The catalog keeps everything.
     """
@@ -213,6 +214,7 @@ def gc_executions(
         each
         for each in list_executions(store, status=wanted)
         if each.status in (ExecutionStatus.Uploaded, ExecutionStatus.Aborted)
+        and not is_local(each.rid)
         and (older_than is None or each.last_activity < older_than)
         and (each.status is ExecutionStatus.Aborted or not Staged(store, each.rid).has_pending())
     ]

@@ -15,6 +15,7 @@ from deriva_ml.execution.run import lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
+from deriva_ml.rid import is_local
 
 
 def clean_execution_dirs(
@@ -45,6 +46,8 @@ def clean_execution_dirs(
 
 
 def _done(store: ExecutionStore, found: Registered) -> bool:
+    if is_local(found.rid):  # the catalog is still to be told of it
+        return False
     return found.status is ExecutionStatus.Aborted or not Staged(store, found.rid).has_pending()
 
 

@@ -60,7 +60,7 @@ def resolve(session: Catalog, configuration: ExecutionConfiguration) -> Inputs:
     datasets = tuple(zip(configuration.datasets, resolve_specs(session, configuration.datasets), strict=True))
     specs = [spec for spec in configuration.assets if isinstance(spec, AssetSpec)]
     tables = asset_tables(session, [spec.rid for spec in specs])
-    files = tuple(_local(spec) for spec in configuration.assets if isinstance(spec, LocalFile))
+    files = tuple(local_files(spec) for spec in configuration.assets if isinstance(spec, LocalFile))
     return Inputs(
         datasets, tuple((spec, tables[spec.rid]) for spec in specs), tuple(file for some in files for file in some)
     )
@@ -78,7 +78,8 @@ def asset_tables(session: Catalog, rids: Sequence[str]) -> dict[str, TableName]:
     return found
 
 
-def _local(spec: LocalFile) -> Iterator[tuple[Path, Digest]]:
+def local_files(spec: LocalFile) -> Iterator[tuple[Path, Digest]]:
+    """Yield the files that a local input means, with their checksums; raises as :func:`resolve` does."""
     path = spec.path.expanduser().absolute()
     if not path.exists():
         raise DerivaMLValidationError(f"The input {spec.path} is not there.")
@@ -135,27 +136,26 @@ def link_assets(session: Catalog, rid: str, table: TableName, assets: Sequence[s
 
 def _link_files(session: Catalog, rid: str, files: Sequence[tuple[Path, Digest]]) -> dict[Path, str]:
     """Record local files by name, length and checksum; a file that was recorded before keeps its row."""
-    table = TableName(session.ml_schema, "File")
-    urls = {path: _tag(path, digest) for path, digest in files}
-    rows = [
-        {
-            "URL": urls[path],
-            "Filename": path.name,
-            "Length": digest.length,
-            "MD5": digest.md5,
-            "Description": f"local file {path}",
-        }
-        for path, digest in files
-    ]
-    insert(session, table, rows, skip_conflicts=True)
-    known = {
-        row["URL"]: row["RID"] for row in select(session, table, {"URL": list(urls.values())}, columns=["RID", "URL"])
-    }
-    link_assets(session, rid, table, list(known.values()))
+    urls = {path: tag(path, digest) for path, digest in files}
+    known = link_file_rows(session, rid, [(path, urls[path], digest.length, digest.md5) for path, digest in files])
     return {path: known[url] for path, url in urls.items()}
 
 
-def _tag(path: Path, digest: Digest) -> str:
+def link_file_rows(session: Catalog, rid: str, files: Sequence[tuple[Path, str, int, str]]) -> dict[str, str]:
+    """Record local files, each by path, address, length and MD5, as read by the execution; return their RIDs by address."""
+    table = TableName(session.ml_schema, "File")
+    rows = [
+        {"URL": url, "Filename": path.name, "Length": length, "MD5": md5, "Description": f"local file {path}"}
+        for path, url, length, md5 in files
+    ]
+    insert(session, table, rows, skip_conflicts=True)
+    wanted = [url for _, url, *_ in files]
+    known = {row["URL"]: row["RID"] for row in select(session, table, {"URL": wanted}, columns=["RID", "URL"])}
+    link_assets(session, rid, table, list(known.values()))
+    return known
+
+
+def tag(path: Path, digest: Digest) -> str:
     """Return the name of a file's content on this machine: what changes gets another name."""
     return f"tag://{host_name()},{now().date().isoformat()}:file://{encode(str(path)).replace('%2F', '/')}#{digest.md5}"
 
@@ -215,7 +215,7 @@ def _fetch(run: Run, asset: Asset, target: Path, table: TableName, cache: Path |
     if cache is None:
         objects.get(run.session, asset.url, target, md5=asset.md5)
     else:
-        _copy(_cached(run.session, asset, cache), target)
+        copy_kept(_cached(run.session, asset, cache), target)
     run.staged.add_download(asset.asset_rid, table.schema, table.name, str(target.absolute()))
     return path_of(asset, target)
 
@@ -229,7 +229,8 @@ def _cached(session: Catalog, asset: Asset, cache: Path) -> Path:
     return kept
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_kept(source: Path, target: Path) -> None:
+    """Copy a file of the cache to where its user may change it."""
     with source.open("rb") as reader, replacing(target) as writer:
         shutil.copyfileobj(reader, writer, BLOCK)
 

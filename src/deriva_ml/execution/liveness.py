@@ -1,7 +1,8 @@
 """Locks that tell a living process from a dead one: free the instant the holder dies, however it dies.
 
 A POSIX record lock on a small file of its own: it needs no heartbeat, a forked worker does not inherit it, and a
-suspended laptop still holds it. The file's text says who holds it and since when; that is description, the lock decides.
+suspended laptop still holds it. The file's text says who holds it and since when; that is description, the lock decides. Who lets go in order
+empties the file, so that a text beside a free lock is that of a holder who died.
 Closing any descriptor of a locked file lets go of the lock, so no other code may open these files.
 """
 
@@ -39,9 +40,11 @@ os.register_at_fork(after_in_child=_forget_parent)
 class Lock:
     """A held lock. ``release`` in the process that took it; elsewhere it does nothing."""
 
-    def __init__(self, path: Path, descriptor: int, about: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, descriptor: int, about: Mapping[str, Any], before: Mapping[str, Any]) -> None:
         self.path = path
         self.about = dict(about)
+        self.before = dict(before)
+        """What an earlier holder wrote who did not let go, but died; nothing after one that let go."""
         self._descriptor = descriptor
         self._process = os.getpid()
 
@@ -51,16 +54,31 @@ class Lock:
         return self._process == os.getpid() and _HELD.get(str(self.path)) is self
 
     def release(self) -> None:
-        """Let go."""
+        """Let go, and write down that it was let go in order."""
+        self._let_go({})
+
+    def leave(self) -> None:
+        """Let go as if it had never been taken: what an earlier holder wrote stays there."""
+        self._let_go(self.before)
+
+    def say(self, what: str, **more: Any) -> None:
+        """Write something else about the holder."""
+        self.about = {"what": what, "since": iso(now()), **this_process(), **more}
+        _write(self._descriptor, self.about)
+
+    def _let_go(self, text: Mapping[str, Any]) -> None:
         with _GUARD:
             if not self.held:
                 return
             del _HELD[str(self.path)]
-            os.close(self._descriptor)
+            try:
+                _write(self._descriptor, text)
+            finally:
+                os.close(self._descriptor)
 
 
-def take(path: Path, what: str) -> Lock:
-    """Take the lock of the file ``path``, made if need be; ``what`` says what for.
+def take(path: Path, what: str, **more: Any) -> Lock:
+    """Take the lock of the file ``path``, made if need be; ``what`` says what for, ``more`` is written beside it.
 
     Raises:
         DerivaMLBusyError: somebody holds it; the message says who and since when.
@@ -77,13 +95,14 @@ def take(path: Path, what: str) -> Lock:
             about = _read(descriptor)
             os.close(descriptor)
             raise DerivaMLBusyError(_sentence(what, about)) from None
-        about = {"what": what, "since": iso(now()), **this_process()}
+        before = _read(descriptor)
+        about = {"what": what, "since": iso(now()), **this_process(), **more}
         try:
             _write(descriptor, about)
         except OSError as error:
             os.close(descriptor)
             raise with_advice(error, path) from error
-        lock = Lock(path, descriptor, about)
+        lock = Lock(path, descriptor, about, before)
         _HELD[str(path)] = lock
         return lock
 
@@ -119,9 +138,9 @@ def _open(path: Path) -> int:
 
 
 def _write(descriptor: int, about: Mapping[str, Any]) -> None:
-    text = json.dumps(dict(about)).encode()
     os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text, 0)
+    if about:
+        os.pwrite(descriptor, json.dumps(dict(about)).encode(), 0)
 
 
 def _read(descriptor: int) -> dict[str, Any]:

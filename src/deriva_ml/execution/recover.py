@@ -6,7 +6,9 @@ A run on another host is never called dead. A dead one goes to Pending_Upload, n
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from deriva_ml.catalog.rows import Row, select
 from deriva_ml.catalog.session import Catalog
@@ -19,7 +21,9 @@ from deriva_ml.errors import (
     InvalidTransitionError,
 )
 from deriva_ml.execution import liveness
+from deriva_ml.execution.bring import bring, waits
 from deriva_ml.execution.configuration import plain
+from deriva_ml.execution.create import CREATING, WAITING
 from deriva_ml.execution.manifest import rebuild
 from deriva_ml.execution.reconcile import Verdict, verdict
 from deriva_ml.execution.run import OUT_OF_REACH, Run, lock_file
@@ -28,6 +32,7 @@ from deriva_ml.execution.staging import MANIFEST
 from deriva_ml.execution.states import Event, ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
 from deriva_ml.names import TableName
+from deriva_ml.rid import is_local
 
 log = logging.getLogger(__name__)
 
@@ -38,45 +43,56 @@ _INTERRUPTED = "creation was interrupted"
 
 
 def recover_workspace(session: Catalog, workspace: Path) -> list[str]:
-    """Find the runs of this machine whose process is gone; move them to Pending_Upload, and return their RIDs.
+    """Settle the runs of this host whose process is gone; return their RIDs.
 
-    Creations that were interrupted are aborted. A workspace without a store has none.
+    A dead run that was Running goes to Pending_Upload. One that was Created is Aborted when its process was killed before
+    the work began, or in the middle of its creation; a process that ended in order may have left it for another to begin.
     """
     if session.snapshot or not (workspace / "store.sqlite").exists():
         return []
     store = ExecutionStore(workspace)
-    found = store.select("status = 'Running' OR (status = 'Created' AND catalog_status IS NULL)")
+    found = store.select("status IN ('Running', 'Created')")
     return [run.rid for run in found if run.owner.get("host") == host_name() and _recover(session, store, run)]
 
 
 def _recover(session: Catalog, store: ExecutionStore, found: Registered) -> bool:
     """Recover one execution, unless somebody holds its lock and so lives; return whether it was dead."""
-    running = found.status is S.Running
+    path = lock_file(store.workspace, found.rid, "run" if found.status is S.Running else "create")
     try:
-        lock = liveness.take(lock_file(store.workspace, found.rid, "run" if running else "create"), "recovery")
+        lock = liveness.take(path, "recovery")
     except DerivaMLBusyError:
         return False
+    end = _end_of(store.require(found.rid), lock.before) if store.require(found.rid).status is found.status else None
+    if end is None:
+        lock.leave()
+        return False
     try:
-        now = store.require(found.rid)
-        if now.status is not found.status or (not running and now.catalog_status is not None):
-            return False
-        cause = likely_cause(found.owner)
-        _end(Run(session, store, found.rid), running, cause)
-        log.warning("Execution %s: %s. It is %s now.", found.rid, cause, store.require(found.rid).status)
+        _end(Run(session, store, found.rid), *end)
+        log.warning("Execution %s: %s. It is %s now.", found.rid, end[1], store.require(found.rid).status)
         return True
     finally:
         lock.release()
 
 
-def _end(run: Run, running: bool, cause: str) -> None:
+def _end_of(found: Registered, holder: Mapping[str, Any]) -> tuple[Event, str] | None:
+    """Return how an execution ended whose lock is free and was last held by ``holder``; None for one that did not end."""
+    if found.status is S.Running:
+        return Event.RECOVER, likely_cause(found.owner)
+    if holder.get("stage") == CREATING or (found.catalog_status is None and found.mode != "offline"):
+        return Event.ABORT, _INTERRUPTED
+    if holder.get("stage") == WAITING:
+        return Event.ABORT, f"{likely_cause(holder)}, before the work began"
+    return None
+
+
+def _end(run: Run, event: Event, cause: str) -> None:
+    running = event is Event.RECOVER
     try:
         elsewhere = _driven_on(run) if running else None
         if elsewhere is not None:
             run.store.adopt(run.rid, elsewhere, f"{cause}; the catalog says {elsewhere}")
-        elif running:
-            run.happen(Event.RECOVER, cause)
         else:
-            run.happen(Event.ABORT, _INTERRUPTED, values={"error": _INTERRUPTED})
+            run.happen(event, cause, values=None if running else {"error": cause})
     except (DerivaMLStateInconsistency, InvalidTransitionError, DerivaMLCatalogError) as error:
         level = logging.WARNING if running else logging.INFO  # an interrupted creation may have no row yet
         log.log(level, "Execution %s: the catalog could not be told: %s", run.rid, error)
@@ -84,6 +100,8 @@ def _end(run: Run, running: bool, cause: str) -> None:
 
 def _driven_on(run: Run) -> S | None:
     """Return where somebody else has brought a dead run meanwhile: by hand, or by going on with its sweep."""
+    if is_local(run.rid):
+        return None
     try:
         there = run.catalog_status()
     except OUT_OF_REACH:
@@ -101,9 +119,11 @@ def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:
     found = store.get(rid)
     if found is None:
         found = _rebuilt(session, store, rid)
-    if found.owner.get("host") == host_name() and found.status is S.Running:
+    if found.owner.get("host") == host_name() and found.status in (S.Running, S.Created):
         _recover(session, store, found)
-    run = Run(session, store, rid)
+    if session.offline:
+        return Run(session, store, found.rid)
+    run = Run(session, store, bring(session, store, found.rid) if waits(store, found.rid) else found.rid)
     _reconcile(run)
     return run
 
@@ -129,6 +149,8 @@ def _reconcile(run: Run) -> None:
 
 def _rebuilt(session: Catalog, store: ExecutionStore, rid: str) -> Registered:
     """Return an execution of which the store knows nothing, from the catalog's row and the manifest in its folder."""
+    if session.offline or is_local(rid):
+        return store.require(rid)
     manifest = store.folder(rid) / MANIFEST
     row = _row(session, store, rid)
     if not manifest.is_file():

@@ -28,6 +28,7 @@ from deriva_ml.execution.staging import Staging
 from deriva_ml.execution.states import Event, ExecutionStatus, allowed
 from deriva_ml.execution.store import ExecutionStore, Registered
 from deriva_ml.names import TableName
+from deriva_ml.rid import is_local
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,8 @@ class Run:
             raise
         if event is Event.START:
             signals.watch(self.lock_file("end"))
+        if event in (Event.START, Event.ABORT):
+            liveness.release(self.lock_file("create"))
         if event in _ENDS_RUN:
             liveness.release(self.lock_file("run"))
             signals.unwatch(self.lock_file("end"))
@@ -144,8 +147,12 @@ class Run:
         self.tell(None, self.registered.status)
 
     def tell(self, event: Event | None, status: ExecutionStatus) -> None:
-        """Bring the catalog's row to what the store says. A run goes on where the catalog is out of reach; a commit does not."""
-        if self.dry:
+        """Bring the catalog's row to what the store says. A run goes on where the catalog is out of reach; a commit does not.
+
+        In an offline session it waits in the store, as all does of a run that the catalog does not know yet: whoever opens the
+        execution online tells the catalog.
+        """
+        if self.dry or self.session.offline or is_local(self.rid):
             return
         try:
             self._push(status)
@@ -197,9 +204,9 @@ class Run:
             )
         return ExecutionStatus(rows[0]["Status"] or ExecutionStatus.Created)
 
-    def created_in_catalog(self) -> None:
-        """Note that the catalog's row is there."""
-        self._catalog_status = ExecutionStatus.Created
+    def created_in_catalog(self, status: ExecutionStatus = ExecutionStatus.Created) -> None:
+        """Note that the catalog's row is there, and what it says."""
+        self._catalog_status = status
 
 
 def lock_file(workspace: Path, rid: str, kind: str) -> Path:

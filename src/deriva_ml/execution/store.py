@@ -18,6 +18,7 @@ from deriva_ml.clock import iso, now
 from deriva_ml.db import LocalDatabase
 from deriva_ml.errors import DerivaMLReadOnlyError, DerivaMLStateInconsistency
 from deriva_ml.execution.states import Event, ExecutionStatus, follow
+from deriva_ml.rid import is_local
 
 SCHEMA_STEPS = (
     """
@@ -72,7 +73,13 @@ SCHEMA_STEPS = (
     ) STRICT;
     CREATE INDEX journal_by_execution ON journal (execution, id);
     """,
+    """
+    CREATE TABLE aliases (
+        local TEXT PRIMARY KEY, rid TEXT NOT NULL REFERENCES executions (rid) ON DELETE CASCADE
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
+_STAGED_TABLES = ("events", "entries", "features", "parameters", "metrics", "downloads", "journal")
 
 _COLUMNS = (
     "rid, uuid, workflow_rid, description, config, status, catalog_status, detail, error, mode, owner, created_at, "
@@ -136,8 +143,10 @@ class ExecutionStore:
                 also(connection)
 
     def get(self, rid: str) -> Registered | None:
-        """Return the execution ``rid``, or None when this workspace does not know it."""
+        """Return the execution ``rid``, or None when this workspace does not know it; a local name leads to its RID."""
         rows = self.select("rid = ?", [rid])
+        if not rows and is_local(rid):
+            rows = self.select("rid = (SELECT rid FROM aliases WHERE local = ?)", [rid])
         return rows[0] if rows else None
 
     def require(self, rid: str) -> Registered:
@@ -152,6 +161,35 @@ class ExecutionStore:
                 f"The workspace {self.workspace} has no record of execution {rid}: it was created on another machine, in "
                 "another folder (DERIVA_ML_HOME, working_dir), or its record was removed."
             )
+        return found
+
+    def rename(
+        self, local: str, rid: str, values: Mapping[str, Any], also: Callable[[apsw.Connection], object]
+    ) -> None:
+        """Give the execution that goes under the name ``local`` its RID, with all that is staged for it; ``local`` stays an alias.
+
+        ``values`` are further columns to set; ``also`` writes in the same transaction, under the RID.
+        """
+        old, new = str(self.folder(local)), str(self.folder(rid))
+        with self.database.transaction() as connection:
+            connection.execute("PRAGMA defer_foreign_keys = ON")
+            connection.execute("UPDATE executions SET rid = ? WHERE rid = ?", (rid, local))
+            for table in _STAGED_TABLES:
+                connection.execute(f"UPDATE {table} SET execution = ? WHERE execution = ?", (rid, local))
+            connection.execute("UPDATE downloads SET path = replace(path, ?, ?) WHERE execution = ?", (old, new, rid))
+            connection.execute("INSERT INTO aliases (local, rid) VALUES (?, ?)", (local, rid))
+            _assign(connection, rid, values)
+            also(connection)
+
+    def local_name_of(self, rid: str) -> str | None:
+        """Return the name that the execution ``rid`` had before the catalog knew it; None for one that was begun online."""
+        found: str | None = self.database.connection().execute("SELECT local FROM aliases WHERE rid = ?", (rid,)).get
+        return found
+
+    def table_of_asset(self, rid: str) -> tuple[str, str] | None:
+        """Return schema and table of an asset that some execution of this workspace has brought here; None for another."""
+        sql = "SELECT schema, asset_table FROM downloads WHERE rid = ? LIMIT 1"
+        found: tuple[str, str] | None = self.database.connection().execute(sql, (rid,)).fetchone()
         return found
 
     def select(self, condition: str = "1", values: Iterable[Any] = ()) -> list[Registered]:
@@ -195,7 +233,12 @@ class ExecutionStore:
 
     def _status(self, connection: apsw.Connection, rid: str) -> ExecutionStatus:
         status = connection.execute("SELECT status FROM executions WHERE rid = ?", (rid,)).get
-        return ExecutionStatus(status) if status is not None else self.require(rid).status
+        if status is None:
+            found = self.require(rid)
+            raise DerivaMLStateInconsistency(
+                f"Execution {rid} is in the catalog now, as {found.rid}: go on with `ml.resume_execution({found.rid!r})`."
+            )
+        return ExecutionStatus(status)
 
     def _write_state(
         self,

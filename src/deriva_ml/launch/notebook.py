@@ -19,6 +19,7 @@ from typing import Any
 from hydra_zen import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from deriva_ml.enums import ConnectionMode
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLException
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
@@ -72,7 +73,8 @@ def run_notebook(
     config = _instance(composed)
     connection = connection_of(config.deriva_ml)
     ml = connection.open(ml_class, _hydra_files(connection, composed, chosen))
-    ml.add_term("Workflow_Type", workflow_type, "Notebooks that analyse results")
+    if ml.mode is ConnectionMode.online:
+        ml.add_term("Workflow_Type", workflow_type, "Notebooks that analyse results")
     workflow = ml.create_workflow(workflow_name or name, workflow_type, config.description or None)
     return ml, _begun(ml, _configuration(config, workflow, chosen), config.dry_run), config
 

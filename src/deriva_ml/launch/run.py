@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from deriva_ml.enums import ConnectionMode
 from deriva_ml.errors import DerivaMLConfigurationError
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
@@ -80,7 +81,12 @@ def _recorded(
         with execution, job.measuring(execution):
             value = model(ml_instance=ml, execution=execution)
             job.returned(value, execution)
-        execution.commit_output_assets()
+        if ml.mode is ConnectionMode.offline:
+            print(
+                f"Offline: `deriva-ml upload --execution {execution.execution_rid}` commits it when the catalog is back."
+            )
+        else:
+            execution.commit_output_assets()
     except BaseException as error:
         keep_what_is_left(execution, error)
         raise

@@ -10,7 +10,8 @@ from deriva_ml.execution.states import ExecutionStatus
 def keep_what_is_left(execution: Execution, error: BaseException) -> None:
     """Commit what a failed run staged, and say Failed again; what goes wrong with that does not hide the failure."""
     failed = execution.status is ExecutionStatus.Failed and "upload failed" not in (execution.error or "")
-    if execution.dry_run or not failed or not execution.pending_summary().has_pending:
+    offline = execution.catalog is not None and execution.catalog.offline
+    if execution.dry_run or offline or not failed or not execution.pending_summary().has_pending:
         return
     try:
         commit_and_fail(execution, execution.error or str(error))

@@ -18,7 +18,8 @@ from types import TracebackType
 from hydra_zen import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from deriva_ml.errors import DerivaMLException
+from deriva_ml.enums import ConnectionMode
+from deriva_ml.errors import DerivaMLException, DerivaMLOfflineError
 from deriva_ml.execution import liveness
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
@@ -102,6 +103,10 @@ def opened(config: DictConfig) -> DerivaML:
 
 
 def _parent(ml: DerivaML, plan: SweepPlan, config: DictConfig) -> Execution:
+    if ml.mode is ConnectionMode.offline:
+        raise DerivaMLOfflineError(
+            "A sweep links its jobs in the catalog, so it does not run offline; single runs do (`deriva_ml.mode=offline` without -m)."
+        )
     with launched(config):
         workflow = instantiate(config.workflow)
     described = f"{plan.description or config.description} [sweep: {', '.join(shown_overrides(plan.overrides))}]"

@@ -16,8 +16,10 @@ from deriva_ml.workflow.workflow import Workflow, check_types, from_row, table
 NEWEST_FIRST = ("RCT::desc::", "RID::desc::")
 
 
-def add_workflow(session: Catalog, workflow: Workflow) -> str:
+def add_workflow(session: Catalog, workflow: Workflow, leased: str | None = None) -> str:
     """Return the RID of the workflow's row: the one with its checksum, or a new one. Without a checksum it is always new.
+
+    A new row gets the RID ``leased`` if given: asked again with the same one, there is still one row.
 
     Raises:
         DerivaMLInvalidTerm: a type is no term of ``Workflow_Type``.
@@ -26,7 +28,7 @@ def add_workflow(session: Catalog, workflow: Workflow) -> str:
     if workflow.workflow_rid:
         return lookup(session, workflow.workflow_rid).workflow_rid or ""
     known = _with_checksum(session, workflow.checksum)
-    rid = known[0]["RID"] if known else _insert(session, workflow)
+    rid = known[0]["RID"] if known else _insert(session, workflow, leased)
     workflow.bind(session, rid)
     return rid
 
@@ -39,7 +41,7 @@ def _with_checksum(session: Catalog, checksum: str | None) -> list[Row]:
     )
 
 
-def _insert(session: Catalog, workflow: Workflow) -> str:
+def _insert(session: Catalog, workflow: Workflow, leased: str | None) -> str:
     check_types(session, workflow.workflow_type)
     row = {
         "Name": workflow.name,
@@ -48,7 +50,11 @@ def _insert(session: Catalog, workflow: Workflow) -> str:
         "Checksum": workflow.checksum,
         "Version": workflow.version,
     }
-    mine = str(insert(session, table(session), [row])[0]["RID"])
+    if leased is None:
+        mine = str(insert(session, table(session), [row])[0]["RID"])
+    else:
+        insert(session, table(session), [{"RID": leased, **row}], given={"RID"}, skip_conflicts=True)
+        mine = leased
     first = _with_checksum(session, workflow.checksum)
     if first and first[0]["RID"] != mine:  # somebody recorded the same code at the same moment: keep one row
         delete(session, table(session), {"RID": mine})

@@ -54,7 +54,7 @@ class Workflow(BaseModel):
     @classmethod
     def _look_at_the_code(cls, values: Any) -> Any:
         known = not isinstance(values, dict) or any(
-            values.get(name) for name in ("url", "checksum", "workflow_rid", "rid")
+            values.get(name) for name in ("url", "checksum", "workflow_rid", "rid", "problems")
         )
         if known:
             return values

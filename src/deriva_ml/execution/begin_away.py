@@ -1,0 +1,88 @@
+"""Beginning an execution while the catalog is away: under a local name, with what this machine keeps of its inputs."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import apsw
+
+from deriva_ml.catalog.session import Catalog
+from deriva_ml.clock import monotonic, now
+from deriva_ml.dataset.download import download_resolved
+from deriva_ml.errors import DerivaMLException, DerivaMLWorkflowError
+from deriva_ml.execution.configuration import ExecutionConfiguration
+from deriva_ml.execution.create import (
+    Created,
+    Place,
+    aborted,
+    being_created,
+    dry_run,
+    registered,
+    save_rid,
+    sealed_files,
+    stage,
+)
+from deriva_ml.execution.inputs import Inputs, tag
+from deriva_ml.execution.kept_inputs import bring_kept, resolve_kept, waiting_inputs
+from deriva_ml.execution.metadata import captured, configuration_document, configuration_file
+from deriva_ml.execution.run import Run
+from deriva_ml.rid import local_name
+
+WAITING_INPUTS = "inputs waiting"
+"""The step of the journal that holds inputs of which the catalog is to be told."""
+
+
+def begin_away(session: Catalog, place: Place, configuration: ExecutionConfiguration, *, dry: bool = False) -> Created:
+    """Create an execution in this workspace alone; opened online it gets its RID, and the catalog its rows.
+
+    Raises:
+        DerivaMLWorkflowError: no workflow was given.
+        DerivaMLOfflineError: inputs that are not on this machine; all are named, and nothing was written.
+        DerivaMLException: a step failed; the execution is Aborted, with the reason.
+    """
+    workflow = configuration.workflow
+    if workflow is None:
+        raise DerivaMLWorkflowError(
+            "An execution needs a workflow: pass `workflow=ml.create_workflow(name, type, description)` here or in the configuration."
+        )
+    found = resolve_kept(session, place.cache, place.store, configuration)
+    if dry:
+        return dry_run(session, place, configuration, found)
+    moment, problems = now(), list[str]()
+    files = captured(workflow.git_root, place.hydra_dir, moment, problems)
+    token = str(uuid.uuid4())
+    name = local_name(token)
+    document = configuration_document(configuration, name, moment, found.described(), problems)
+    files = [configuration_file(document), *files]
+    with being_created(place.store.workspace, name):
+        entries = sealed_files(place.store.folder(name), session.ml_schema, files, [None] * len(files))
+        place.store.register(
+            registered(name, token, workflow.workflow_rid, configuration, document, moment, mode="offline"),
+            lambda connection: stage(connection, place.store, name, configuration, entries),
+        )
+        run = Run(session, place.store, name)
+        with _aborting(run):
+            return _prepared(run, place, found)
+
+
+@contextmanager
+def _aborting(run: Run) -> Iterator[None]:
+    try:
+        yield
+    except (DerivaMLException, OSError, apsw.Error) as error:
+        aborted(run, error)
+        raise
+
+
+def _prepared(run: Run, place: Place, found: Inputs) -> Created:
+    urls = [tag(path, digest) for path, digest in found.files]
+    run.store.note(run.rid, WAITING_INPUTS, **waiting_inputs(found, urls))
+    save_rid(run, place, None)
+    began = monotonic()
+    bags = tuple(download_resolved(run.session, place.cache, spec, resolved) for spec, resolved in found.datasets)
+    assets = tuple(bring_kept(run, place.cache, found))
+    if bags or assets:
+        run.store.annotate(run.rid, download_duration=monotonic() - began)
+    return Created(run, bags, assets)

@@ -1,0 +1,240 @@
+"""An execution that was begun offline gets its place in the catalog: RID, row, inputs, history, the files about it.
+
+The token of its lease was written down when it was begun, so the RID is the same however often this is tried, and by
+whomever. Each step can be repeated; the store's ``catalog_status`` is the mark that all were taken.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from deriva_ml.catalog.leases import lease
+from deriva_ml.catalog.rows import insert, update_if
+from deriva_ml.catalog.session import Catalog
+from deriva_ml.dataset.resolve import ResolvedSpec, resolve_specs
+from deriva_ml.dataset.spec import DatasetSpec
+from deriva_ml.dataset.versions import DatasetVersion
+from deriva_ml.errors import DerivaMLDataError, DerivaMLStateInconsistency
+from deriva_ml.execution import liveness
+from deriva_ml.execution.begin_away import WAITING_INPUTS
+from deriva_ml.execution.create import upload_metadata
+from deriva_ml.execution.inputs import asset_tables, link_assets, link_datasets, link_file_rows
+from deriva_ml.execution.manifest import Entry, EntryState
+from deriva_ml.execution.metadata import configuration_file
+from deriva_ml.execution.report import listed
+from deriva_ml.execution.run import Run, lock_file
+from deriva_ml.execution.staged import Staged
+from deriva_ml.execution.states import ExecutionStatus
+from deriva_ml.execution.store import ExecutionStore, Registered
+from deriva_ml.files import hash_file, make_folder, write_whole
+from deriva_ml.names import TableName
+from deriva_ml.rid import is_local
+from deriva_ml.workflow import registry
+from deriva_ml.workflow.workflow import Workflow, check_types
+
+log = logging.getLogger(__name__)
+
+S = ExecutionStatus
+_FOLDERS_LEFT = ("create", "run", "commit", "bag")
+
+
+def waits(store: ExecutionStore, rid: str) -> bool:
+    """Return whether the catalog has not, or not wholly, been told of an execution that was begun offline."""
+    found = store.require(rid)
+    return found.mode == "offline" and found.catalog_status is None
+
+
+def bring(session: Catalog, store: ExecutionStore, name: str) -> str:
+    """Tell the catalog of the execution ``name``, and return its RID; going on where an earlier attempt stopped.
+
+    Raises:
+        DerivaMLStateInconsistency: the catalog has changed meanwhile: workflow, inputs or types that are gone; all are
+            named, nothing was sent, and nothing is lost.
+        DerivaMLBusyError: another process runs it, is about to, or brings it just now.
+        DerivaMLException: the catalog did not take something; another call goes on.
+    """
+    with liveness.holding(
+        lock_file(store.workspace, name, "commit"), f"Execution {name} cannot be brought to the catalog"
+    ):
+        found = store.require(name)
+        if is_local(found.rid):
+            _refuse_living(store, name)
+            _rename(session, store, found)
+            found = store.require(name)
+    _move_folder(store, found.rid)
+    with liveness.holding(lock_file(store.workspace, found.rid, "commit"), f"Execution {found.rid} cannot be brought"):
+        _tell(Run(session, store, found.rid))
+    return found.rid
+
+
+def _refuse_living(store: ExecutionStore, name: str) -> None:
+    """Leave alone what another process runs, or is about to; in this process the user knows what is done."""
+    for kind in ("run", "create"):
+        path = lock_file(store.workspace, name, kind)
+        if not liveness.held_here(path):
+            liveness.take(path, f"Execution {name} is at work offline").leave()
+        elif kind == "run":
+            raise DerivaMLStateInconsistency(f"Execution {name} runs in this very process: end it first.")
+
+
+# ---------------------------------------------------------------------------------------------------------- its identity
+
+
+def _rename(session: Catalog, store: ExecutionStore, found: Registered) -> None:
+    """Lease its RID, make sure of its workflow, then let everything staged go under the RID; in the store all at once."""
+    waiting = _waiting(store, found.rid)
+    workflow = _workflow(found)
+    problems = list(_conflicts(session, workflow, waiting))
+    if problems:
+        raise DerivaMLStateInconsistency(
+            f"Execution {found.rid} was begun offline, and the catalog has changed meanwhile; nothing was sent, and nothing is lost:\n"
+            f"{listed(problems)}\nPut back what is missing and try again, or keep the run as it is with `exe.seal()`."
+        )
+    tokens = [found.uuid, str(uuid.uuid5(uuid.UUID(found.uuid), "workflow"))]
+    leased = lease(session, tokens)
+    rid = leased[found.uuid]
+    if store.select("rid = ?", [rid]):
+        raise DerivaMLStateInconsistency(f"Execution {found.rid} is in this workspace already, as {rid}.")
+    workflow_rid = registry.add_workflow(session, workflow, leased[tokens[1]])
+    config = {**found.config, "execution_rid": rid, "local_name": found.rid}
+    config["workflow"] = {**(config["workflow"] or {}), "workflow_rid": workflow_rid}
+    entries = list(_described_anew(store, found.rid, config))
+    staged = Staged(store, rid)
+    store.rename(
+        found.rid,
+        rid,
+        {"workflow_rid": workflow_rid, "config": json.dumps(config, default=str)},
+        lambda connection: [staged.write(connection, entry) for entry in entries],
+    )
+    log.info("Execution %s is %s in the catalog.", found.rid, rid)
+
+
+def _workflow(found: Registered) -> Workflow:
+    facts = found.config.get("workflow") or {}
+    return Workflow(**{name: value for name, value in facts.items() if name in Workflow.model_fields})
+
+
+def _conflicts(session: Catalog, workflow: Workflow, waiting: dict[str, list[Any]]) -> Iterator[str]:
+    """Yield what the run named and the catalog does not have any more."""
+    yield from _problem(_check_workflow, session, workflow)
+    for each in waiting["datasets"]:
+        yield from _problem(_check_version, session, each)
+    for each in waiting["assets"]:
+        yield from _problem(asset_tables, session, [each["rid"]])
+
+
+def _problem(check: Callable[..., object], *arguments: Any) -> Iterator[str]:
+    try:
+        check(*arguments)
+    except DerivaMLDataError as error:
+        yield str(error)
+
+
+def _check_workflow(session: Catalog, workflow: Workflow) -> None:
+    if workflow.workflow_rid:
+        registry.lookup(session, workflow.workflow_rid)
+    else:
+        check_types(session, workflow.workflow_type)
+
+
+def _check_version(session: Catalog, each: dict[str, Any]) -> None:
+    (found,) = resolve_specs(session, [DatasetSpec(rid=each["rid"], version=each["version"])])
+    if found.version_rid != each["version_rid"]:
+        raise DerivaMLDataError(
+            f"Version {each['version']} of dataset {each['rid']} is {found.version_rid} now; the run read {each['version_rid']}."
+        )
+
+
+def _described_anew(store: ExecutionStore, name: str, config: dict[str, Any]) -> Iterator[Entry]:
+    """Write ``configuration.json`` with the RID in it, and yield its entry; written again it is the same."""
+    for entry in Staged(store, name).entries(EntryState.SEALED):
+        if entry.table == "Execution_Metadata" and entry.file_name == "configuration.json" and not entry.url:
+            path = store.folder(name) / (entry.sealed or "")
+            write_whole(path, configuration_file(config).content)
+            digest = hash_file(path)
+            yield replace(entry, md5=digest.md5, sha256=digest.sha256, length=digest.length)
+
+
+def _move_folder(store: ExecutionStore, rid: str) -> None:
+    """Let the folder follow the name; a process that died in between left it behind."""
+    local = store.local_name_of(rid)
+    if local is None or not store.folder(local).is_dir():
+        return
+    old, new = store.folder(local), store.folder(rid)
+    if new.is_dir() and not any(new.iterdir()):
+        new.rmdir()
+    old.rename(new)
+    for kind in _FOLDERS_LEFT:
+        lock_file(store.workspace, local, kind).unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------------------------------------------------------- its row
+
+
+def _tell(run: Run) -> None:
+    found = run.registered
+    row = {
+        "RID": run.rid,
+        "Workflow": found.workflow_rid,
+        "Description": found.description,
+        "Status": str(S.Created),
+    }
+    insert(run.session, run.table, [row], given={"RID"}, skip_conflicts=True)
+    _link_inputs(run)
+    _tell_history(run)
+    make_folder(run.folder / "sealed")
+    upload_metadata(run)
+    run.store.annotate(run.rid, catalog_status=run.catalog_status().value)
+    run.staging.write_manifest()
+
+
+def _link_inputs(run: Run) -> None:
+    waiting = _waiting(run.store, run.rid)
+    link_datasets(
+        run.session,
+        run.rid,
+        [
+            ResolvedSpec(each["rid"], DatasetVersion.parse(each["version"]), each["version_rid"], each["snapshot"])
+            for each in waiting["datasets"]
+        ],
+    )
+    for table in {(each["schema"], each["table"]) for each in waiting["assets"]}:
+        rids = [each["rid"] for each in waiting["assets"] if (each["schema"], each["table"]) == table]
+        link_assets(run.session, run.rid, TableName(*table), rids)
+    files = [(Path(each["path"]), each["url"], each["length"], each["md5"]) for each in waiting["files"]]
+    if files:
+        link_file_rows(run.session, run.rid, files)
+
+
+def _tell_history(run: Run) -> None:
+    """Bring the catalog's row through the states that the run has passed, in their order; each step only from the one before."""
+    events = run.store.history(run.rid)
+    passed = [S.Created.value, *(became for _, _, became, _, _ in events)]
+    actual = run.catalog_status()
+    if actual.value not in passed:  # somebody else drove it on: what to do about that, the table of pairs says
+        return
+    start = len(passed) - 1 - passed[::-1].index(actual.value)
+    for _, was, became, detail, _ in events[start:-1]:
+        values = {"Status": became, "Status_Detail": detail}
+        if not update_if(run.session, run.table, run.rid, {"Status": was}, values):
+            return
+        actual = S(became)
+    run.created_in_catalog(actual)
+    if start < len(events) or not events:
+        run.tell(None, run.registered.status)
+
+
+def _waiting(store: ExecutionStore, rid: str) -> dict[str, list[Any]]:
+    """Return the inputs of which the catalog is to be told."""
+    found: dict[str, list[Any]] = {"datasets": [], "assets": [], "files": []}
+    for step, detail in store.journal(rid):
+        if step == WAITING_INPUTS:
+            for kind, those in found.items():
+                those += detail.get(kind, [])
+    return found
