@@ -24,6 +24,7 @@ from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLIntegrityError, DerivaMLStateInconsistency
 from deriva_ml.execution import liveness
+from deriva_ml.execution.begin_away import WAITING_INPUTS
 from deriva_ml.execution.claim import claim
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
@@ -36,7 +37,7 @@ from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
 from deriva_ml.files import fsync_folder, link_or_copy, make_folder
 from deriva_ml.names import TableName
-from deriva_ml.rid import check_rid
+from deriva_ml.rid import check_rid, is_local
 
 AT_ONCE = 500
 
@@ -65,11 +66,12 @@ def load_bag(
         DerivaMLUploadError: the catalog did not take something; loading it again goes on where this stopped.
     """
     with _opened(store, archive) as sealed:
-        rid = sealed.execution.rid
+        known = store.get(sealed.execution.rid)  # begun offline, it may have its RID here already
+        rid = known.rid if known is not None else sealed.execution.rid
         _check_catalog(session, sealed)
         with liveness.holding(lock_file(store.workspace, rid, "bag"), f"A bag of execution {rid} is being loaded"):
-            rids, receipt = claim(session, sealed.uuid, rid, sealed.entries, store.folder(rid))
-            _take_in(store, sealed, rids, receipt)
+            rids, receipt = claim(session, sealed.uuid, sealed.execution.rid, sealed.entries, store.folder(rid))
+            _take_in(store, rid, sealed, rids, receipt)
     return commit(reopen(session, store, rid), clean=clean, progress=progress)
 
 
@@ -123,6 +125,9 @@ def _entry(line: Mapping[str, Any]) -> Entry:
 def _check_catalog(session: Catalog, sealed: SealedBag) -> None:
     """Refuse a bag whose execution is not one of this catalog: RIDs of two catalogs look alike."""
     rid, told = sealed.execution.rid, sealed.record["catalog"]
+    if is_local(rid):
+        _check_place(session, rid, told)
+        return
     leased = select(session, LEASES, {"ID": sealed.execution.uuid}, columns=["RID"])
     rows = select(session, TableName(session.ml_schema, "Execution"), {"RID": rid}, columns=["RID", "Workflow"])
     same = [row["RID"] for row in leased] in ([rid], []) and [row["Workflow"] for row in rows] == [
@@ -135,9 +140,17 @@ def _check_catalog(session: Catalog, sealed: SealedBag) -> None:
         )
 
 
-def _take_in(store: ExecutionStore, sealed: SealedBag, rids: Mapping[str, str], receipt: Entry) -> None:
+def _check_place(session: Catalog, rid: str, told: Mapping[str, str]) -> None:
+    """Refuse a bag of a run that no catalog knows, unless it was made for this one."""
+    if (told["host"], told["id"]) != (session.host, session.catalog_id):
+        raise DerivaMLStateInconsistency(
+            f"Execution {rid} of the sealed bag was begun offline for catalog {told['id']} of {told['host']}; this is catalog "
+            f"{session.catalog_id} of {session.host}. Choose its catalog with --host and --catalog."
+        )
+
+
+def _take_in(store: ExecutionStore, rid: str, sealed: SealedBag, rids: Mapping[str, str], receipt: Entry) -> None:
     """Write into the store what it does not have yet: files first, then record, entries and values in one transaction."""
-    rid = sealed.execution.rid
     staged = Staged(store, rid)
     known = {entry.key for entry in staged.entries()}
     fresh = [
@@ -153,6 +166,7 @@ def _take_in(store: ExecutionStore, sealed: SealedBag, rids: Mapping[str, str], 
 
     def register(connection: apsw.Connection) -> None:
         store.take_history(connection, rid, sealed.record["history"], sealed.record["inputs"])
+        store.take_waiting(connection, rid, WAITING_INPUTS, sealed.record.get("waiting", ()))
         write(connection)
 
     if store.get(rid) is None:

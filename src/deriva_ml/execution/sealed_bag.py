@@ -20,6 +20,7 @@ from deriva_ml.bag.archive import pack
 from deriva_ml.bag.write import Payload, write_bag
 from deriva_ml.errors import DerivaMLValidationError, InvalidTransitionError
 from deriva_ml.execution import liveness
+from deriva_ml.execution.begin_away import WAITING_INPUTS
 from deriva_ml.execution.commit import end_run
 from deriva_ml.execution.manifest import Entry, EntryState
 from deriva_ml.execution.run import Run
@@ -94,6 +95,7 @@ def _write(run: Run, bag: str, newest: int, archive: Path) -> None:
 def _record(run: Run, bag: str) -> dict[str, Any]:
     """Return the document ``execution.json``: the store's record, its history, and what else a commit asks for."""
     inputs = [detail for step, detail in run.store.journal(run.rid) if step == "input"]
+    waiting = [detail for step, detail in run.store.journal(run.rid) if step == WAITING_INPUTS]
     inputs += [{"asset": rid} for rid, *_ in run.staged.downloads()]
     return {
         "format": FORMAT,
@@ -102,6 +104,7 @@ def _record(run: Run, bag: str) -> dict[str, Any]:
         "execution": asdict(run.registered),
         "history": run.store.history(run.rid),
         "inputs": inputs,
+        "waiting": waiting,
         "parameters": run.staged.parameters(),
     }
 

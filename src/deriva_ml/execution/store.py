@@ -299,6 +299,13 @@ class ExecutionStore:
         for each in inputs:
             _journal(connection, rid, "input", each)
 
+    def take_waiting(
+        self, connection: apsw.Connection, rid: str, step: str, details: Iterable[Mapping[str, Any]]
+    ) -> None:
+        """Write into the journal what another machine had noted under ``step``."""
+        for each in details:
+            _journal(connection, rid, step, each)
+
     def forget(self, rid: str) -> None:
         """Remove the record of an execution with everything staged for it."""
         with self.database.transaction() as connection:
