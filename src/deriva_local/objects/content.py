@@ -15,7 +15,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,15 @@ class Announced:
     length: int
     checksums: Checksums
     sealed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """A content on its way in, under the version that it will have."""
+
+    version: str
+    body: bytes | BinaryIO | Path
+    announced: Announced
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +91,32 @@ class Contents:
         Raises:
             Refusal: 400 the body is not as announced, 403 the store is read-only, 507 the disk is full.
         """
-        marker, final = self.incoming / version, self.path(version)
+        with self.arriving_together([Arriving(version, body, announced)]) as arrived:
+            yield arrived[0]
+
+    @contextmanager
+    def arriving_together(self, bodies: Sequence[Arriving]) -> Iterator[list[Arrived]]:
+        """Take in several bodies, all or none, as :meth:`arriving` does one; each folder is synced once."""
+        places = [(self.incoming / each.version, self.path(each.version)) for each in bodies]
         doubtful = False
         with self._uploading(), said_clearly(self.folder):
             kept = False
             try:
-                checksums = _filled(marker, body, announced)
-                _name(marker, final)
+                arrived = [
+                    Arrived(each.version, each.announced.length, _filled(marker, each.body, each.announced))
+                    for each, (marker, _) in zip(bodies, places, strict=True)
+                ]
+                _name(places)
                 doubtful = True
-                yield Arrived(version, announced.length, checksums)
+                yield arrived
                 kept = True
             except Refusal as refusal:
                 doubtful = doubtful and refusal.status in _DOUBTFUL
                 raise
             finally:
-                if not kept and not doubtful:
-                    final.unlink(missing_ok=True)
-                if kept or not doubtful:
+                for marker, final in places if kept or not doubtful else ():
+                    if not kept:
+                        final.unlink(missing_ok=True)
                     marker.unlink(missing_ok=True)
 
     @contextmanager
@@ -284,11 +302,15 @@ def _link(source: Path, target: Path) -> bool:
     return True
 
 
-def _name(marker: Path, final: Path) -> None:
-    """Give the content its final name, durably; the marker stays where the file system can link."""
-    if not final.parent.exists():
-        final.parent.mkdir(mode=0o700, exist_ok=True)
-        sync_folder(final.parent.parent)
-    if not _link(marker, final):
-        marker.rename(final)
-    sync_folder(final.parent)
+def _name(places: Sequence[tuple[Path, Path]]) -> None:
+    """Give the contents their final names, durably; the markers stay where the file system can link."""
+    folders = {final.parent for _, final in places}
+    for folder in folders:
+        if not folder.exists():
+            folder.mkdir(mode=0o700, exist_ok=True)
+            sync_folder(folder.parent)
+    for marker, final in places:
+        if not _link(marker, final):
+            marker.rename(final)
+    for folder in folders:
+        sync_folder(folder)

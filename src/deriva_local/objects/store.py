@@ -9,23 +9,25 @@ from __future__ import annotations
 import base64
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
+import apsw
+
 from deriva_local.objects import rows, tree
 from deriva_local.objects.access import Acls, Right
 from deriva_local.objects.checksums import Checksums
-from deriva_local.objects.content import Announced, Contents, hashed, said_clearly
+from deriva_local.objects.content import Announced, Arrived, Arriving, Contents, hashed, said_clearly
 from deriva_local.objects.names import url_of
 from deriva_local.objects.rename import Renaming, rename
 from deriva_local.objects.rows import Name, Version
 from deriva_local.objects.uploads import Job, Uploads, write_chunk
 from deriva_local.service.messages import Client
 from deriva_local.store.tables import Tables
-from deriva_local.wire.errors import conflict, forbidden, not_found
+from deriva_local.wire.errors import Refusal, conflict, forbidden, not_found
 
 ABANDONED_SECONDS = 30 * 24 * 3600
 Precondition = Callable[[Version | None], None]
@@ -43,6 +45,31 @@ class Told:
 
     content_type: str | None = None
     content_disposition: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """An object, or a version of one, that somebody wants to make."""
+
+    name: str
+    body: bytes | BinaryIO | Path
+    announced: Announced
+    told: Told = Told()
+    parents: bool = False
+    precondition: Precondition = lambda current: None
+
+    def let_in(self, db: apsw.Connection, client: Client | None) -> None:
+        """Refuse what will be refused, before the body is taken in."""
+        found = tree.let_write(db, self.name, client, parents=self.parents)
+        self.precondition(rows.current(db, found.id) if found else None)
+
+    def make(self, db: apsw.Connection, arrived: Arrived, owned: Acls, client: Client | None) -> Version:
+        """Write the row that names a content that has arrived."""
+        found = tree.object_to_write(db, self.name, client, parents=self.parents)
+        self.precondition(rows.current(db, found.id))
+        made = Version(arrived.version, self.name, arrived.length, arrived.checksums, *_both(self.told), owned)
+        rows.add_version(db, found.id, made)
+        return made
 
 
 class Objects:
@@ -160,16 +187,34 @@ class Objects:
             Refusal: 400 the bytes are not as announced, 404 the namespace above is missing, 409 the name is a
                 namespace or was deleted, 412 the precondition, 507 the disk is full.
         """
+        wanted = Wanted(name, body, announced, told, parents, precondition)
         with self._database.read() as db:  # what will be refused is refused before a body is taken in
-            found = tree.let_write(db, name, client, parents=parents)
-            precondition(rows.current(db, found.id) if found else None)
-        with self._contents.arriving(new_id(), body, announced) as arrived, self._database.write() as db:
-            found = tree.object_to_write(db, name, client, parents=parents)
-            precondition(rows.current(db, found.id))
+            wanted.let_in(db, client)
+        return self._put_all([wanted], client)[0]
+
+    def put_together(self, wanted: Sequence[Wanted], client: Client | None) -> list[Version | Refusal]:
+        """Make several objects in one durable step; what is refused at once takes nothing from the others.
+
+        Raises:
+            Refusal: as :meth:`put`, for what is found too late to let the others in; nothing was made.
+        """
+        answers: dict[int, Version | Refusal] = {}
+        with self._database.read() as db:
+            for number, each in enumerate(wanted):
+                try:
+                    each.let_in(db, client)
+                except Refusal as refusal:
+                    answers[number] = refusal
+        let_in = [number for number in range(len(wanted)) if number not in answers]
+        made = self._put_all([wanted[number] for number in let_in], client)
+        answers |= dict(zip(let_in, made, strict=True))
+        return [answers[number] for number in range(len(wanted))]
+
+    def _put_all(self, wanted: Sequence[Wanted], client: Client | None) -> list[Version]:
+        bodies = [Arriving(new_id(), each.body, each.announced) for each in wanted]
+        with self._contents.arriving_together(bodies) as arrived, self._database.write() as db:
             owned = rows.owned_by(tree.id_of(client))
-            made = Version(arrived.version, name, arrived.length, arrived.checksums, *_both(told), owned)
-            rows.add_version(db, found.id, made)
-        return made
+            return [each.make(db, one, owned, client) for each, one in zip(wanted, arrived, strict=True)]
 
     def tell(
         self, found: Name, wanted: str | None, change: Callable[[Version], Version], client: Client | None

@@ -10,6 +10,7 @@ are settled here, on the ETag of the answer.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -69,6 +70,22 @@ class Service:
             log.exception("%s %s failed", request.method, request.target)
             response = _refused(Refusal(500, f"{type(error).__name__}: {error}"), request)
         return _finished(request, response)
+
+    def handle_together(self, requests: Sequence[Request]) -> list[Response]:
+        """Answer requests of one caller in this process that do not depend on each other, as :meth:`handle` does each.
+
+        Sealed files are taken in together: two syncs for all of them, instead of two for each.
+        """
+        if requests and all(map(hatrac.is_sealed_file, requests)):
+            try:
+                answers = hatrac.put_together(self.objects, requests)
+            except Refusal:  # asked one by one, each is told what is wrong with it
+                return [self.handle(request) for request in requests]
+            return [
+                _finished(request, _refused(answer) if isinstance(answer, Refusal) else answer)
+                for request, answer in zip(requests, answers, strict=True)
+            ]
+        return [self.handle(request) for request in requests]
 
     def _answer(self, request: Request) -> Response:
         asked = _as_get(request) if request.method == "HEAD" else request

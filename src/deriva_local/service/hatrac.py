@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deriva_local.objects.checksums import announced, encoded
 from deriva_local.objects.content import Announced, regular_file
 from deriva_local.objects.names import HatracAddress, file_name, parse, url_of
 from deriva_local.objects.rows import Version
-from deriva_local.objects.store import Objects
+from deriva_local.objects.store import Objects, Wanted
 from deriva_local.service import hatrac_acls as access
 from deriva_local.service import hatrac_facts as facts
 from deriva_local.service import hatrac_uploads as uploads
@@ -100,9 +100,42 @@ def _put(objects: Objects, address: HatracAddress, request: Request) -> Response
         return created(url_of(address.name))
     if not address.name:
         raise conflict("/hatrac is a namespace.")
-    told, announced_body, check = told_in(request.headers), _announced(request), precondition_of(request)
-    made = objects.put(address.name, request.body, announced_body, told, client, parents=parents, precondition=check)
+    wanted = _wanted(address, request)
+    made = objects.put(
+        wanted.name,
+        wanted.body,
+        wanted.announced,
+        wanted.told,
+        client,
+        parents=parents,
+        precondition=wanted.precondition,
+    )
     return created(url_of(made.name, made.version))
+
+
+def is_sealed_file(request: Request) -> bool:
+    """Say whether a request of a caller in this process puts a sealed file, which can be taken in together with others."""
+    return (
+        request.method == "PUT" and isinstance(request.body, Path) and request.headers.get(TRUSTED) == "sealed"
+    )
+
+
+def put_together(objects: Objects, requests: Sequence[Request]) -> list[Response | Refusal]:
+    """Answer requests that put sealed files, in one durable step.
+
+    Raises:
+        Refusal: one of them is found too late to let the others in; nothing was done.
+    """
+    wanted = [_wanted(parse(request.target), request) for request in requests]
+    return [
+        answer if isinstance(answer, Refusal) else created(url_of(answer.name, answer.version))
+        for answer in objects.put_together(wanted, requests[0].client)
+    ]
+
+
+def _wanted(address: HatracAddress, request: Request) -> Wanted:
+    told, announced_body, check = told_in(request.headers), _announced(request), precondition_of(request)
+    return Wanted(address.name, request.body, announced_body, told, with_parents(address), check)
 
 
 def _announced(request: Request) -> Announced:

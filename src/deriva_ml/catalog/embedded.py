@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -97,6 +97,11 @@ class EmbeddedPort:
         answer = self._handle(request)
         return Response(answer.status, _lower(answer), _whole(answer.body))
 
+    def send_together(self, requests: Sequence[Request]) -> list[Response]:
+        """Answer requests that do not depend on each other; sealed files among them cost two syncs in all."""
+        answers = self.service.handle_together([self._asked(request) for request in requests])
+        return [Response(answer.status, _lower(answer), _whole(answer.body)) for answer in answers]
+
     def fetch(self, request: Request, target: Path) -> Response:
         """Answer a GET and write the body of a 200 into ``target``."""
         answer = self._handle(request)
@@ -107,11 +112,14 @@ class EmbeddedPort:
         return Response(200, _lower(answer), b"")
 
     def _handle(self, request: Request) -> messages.Response:
+        return self.service.handle(self._asked(request))
+
+    def _asked(self, request: Request) -> messages.Request:
         body = _body(request)
         headers = dict(request.headers)
         if isinstance(body, bytes):
             headers.setdefault("content-length", str(len(body)))
-        return self.service.handle(messages.Request(request.method, request.path, headers, body, self.service.owner))
+        return messages.Request(request.method, request.path, headers, body, self.service.owner)
 
     def known_to_client(self, name: str) -> None:
         """Let the deriva client's own objects reach this store under the host ``name``, without a socket."""

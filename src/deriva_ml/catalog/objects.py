@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeAlias
 from urllib.parse import urlsplit
 
+from deriva_ml.catalog.answers import refusal
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLCatalogError, DerivaMLConflictError, DerivaMLIntegrityError
@@ -56,6 +57,19 @@ class StoredObject:
     length: int
     md5: str | None
     sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealedFile:
+    """A file that is whole and never changed again, and the object that it is to become."""
+
+    path: str
+    file: Path
+    md5: str
+    sha256: str
+    length: int
+    content_type: str = "application/octet-stream"
+    filename: str | None = None
 
 
 def object_path(*parts: str) -> str:
@@ -115,6 +129,33 @@ def _put_whole(
         if present is None:  # the bytes are not there after all
             raise
         return _same(present, path, md5, sha256, length)
+
+
+def put_together(catalog: Catalog, files: Sequence[SealedFile]) -> None:
+    """Put many files into a store on this disk: linked, and made durable together.
+
+    Raises:
+        DerivaMLIntegrityError: an address holds other bytes.
+        DerivaMLCatalogError and its kinds: the store refused.
+    """
+    requests = [_linking(each) for each in files]
+    for each, request, answer in zip(files, requests, catalog.send_together(requests), strict=True):
+        present = head(catalog, each.path) if answer.status == 412 else None
+        if present is not None:
+            _same(present, each.path, each.md5, each.sha256, each.length)
+        elif answer.status >= 400:
+            raise refusal(catalog.host, request, answer)
+
+
+def _linking(each: SealedFile) -> Request:
+    headers = _description(each.md5, each.sha256, each.content_type, each.filename)
+    sent = {
+        **headers,
+        "content-length": str(each.length),
+        "if-none-match": "*",
+        "x-deriva-local-trusted": "sealed",
+    }
+    return Request("PUT", f"{each.path}?parents=true", sent, each.file)
 
 
 def _put_chunked(

@@ -7,7 +7,7 @@ batches, retries of doubtful writes) lives above the port, so that what works on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -52,6 +52,10 @@ class Port(Protocol):
 
     def send(self, request: Request) -> Response:
         """Send one request and return the whole response."""
+        ...
+
+    def send_together(self, requests: Sequence[Request]) -> list[Response]:
+        """Send requests that do not depend on each other, and return their responses in order."""
         ...
 
     def fetch(self, request: Request, target: Path) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -59,6 +59,10 @@ class RemotePort:
                 verify=session.verify,
             )
         return Response(answer.status_code, _lower(answer.headers), answer.content)
+
+    def send_together(self, requests: Sequence[Request]) -> list[Response]:
+        """Send several requests, one after the other."""
+        return [self.send(request) for request in requests]
 
     def fetch(self, request: Request, target: Path) -> Response:
         """Send a GET and write the body of a 200 into ``target``."""

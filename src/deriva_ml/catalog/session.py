@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_text
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -132,6 +132,10 @@ class Catalog:
     def send(self, request: Request) -> Response:
         """Send ``request``, repeat it where that is safe, and raise what a refusal means."""
         return self._answered(request, self.port.send)
+
+    def send_together(self, requests: Sequence[Request]) -> list[Response]:
+        """Send requests that do not depend on each other; return their answers in order, refusals among them."""
+        return self.port.send_together(requests)
 
     def fetch(self, request: Request, target: Path) -> Response:
         """Send a GET and write the body of the answer into ``target``; raises as :meth:`request` does."""

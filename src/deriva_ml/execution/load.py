@@ -24,6 +24,8 @@ from deriva_ml.names import TableName
 
 Progress = Callable[[UploadProgress], None]
 AT_ONCE = 4
+TOGETHER = 1000
+"""How many sealed files a store on this disk takes in one step."""
 ROWS = 10_000
 """How many feature values are in memory at a time."""
 
@@ -36,36 +38,59 @@ def load_objects(run: Run, entries: Iterable[Entry], progress: Progress | None) 
         DerivaMLException: the store refused, or cannot be reached.
     """
     distinct = list({entry.url: entry for entry in entries}.values())
-    if run.session.port.links_files or len(distinct) < 2:
-        for entry in distinct:
-            _put(run, entry, progress)
+    if run.session.port.links_files:
+        for start in range(0, len(distinct), TOGETHER):
+            _link(run, distinct[start : start + TOGETHER], progress)
         return
     with ThreadPoolExecutor(AT_ONCE) as threads:
         for _ in threads.map(lambda entry: _put(run, entry, progress), distinct):
             pass
 
 
+def _link(run: Run, entries: Sequence[Entry], progress: Progress | None) -> None:
+    """Let a store on this disk take the sealed files by links, in one durable step."""
+    objects.put_together(run.session, [_sealed_file(run, entry) for entry in entries])
+    for entry in entries:
+        _told_uploaded(run, entry, progress)
+
+
+def _sealed_file(run: Run, entry: Entry) -> objects.SealedFile:
+    return objects.SealedFile(
+        entry.url or "",
+        run.folder / (entry.sealed or ""),
+        entry.md5 or "",
+        entry.sha256 or "",
+        entry.length or 0,
+        mimetypes.guess_type(entry.file_name)[0] or "application/octet-stream",
+        entry.file_name,
+    )
+
+
 def _put(run: Run, entry: Entry, progress: Progress | None) -> None:
-    path = run.folder / (entry.sealed or "")
+    each = _sealed_file(run, entry)
 
     def told(done: int, total: int) -> None:
         if progress is not None:
-            progress(UploadProgress(str(path), entry.file_name, done, total, "Uploading"))
+            progress(UploadProgress(str(each.file), entry.file_name, done, total, "Uploading"))
 
     objects.put(
         run.session,
-        entry.url or "",
-        path,
-        md5=entry.md5 or "",
-        sha256=entry.sha256 or "",
-        length=entry.length or 0,
-        content_type=mimetypes.guess_type(entry.file_name)[0] or "application/octet-stream",
-        filename=entry.file_name,
+        each.path,
+        each.file,
+        md5=each.md5,
+        sha256=each.sha256,
+        length=each.length,
+        content_type=each.content_type,
+        filename=each.filename,
         progress=told,
-        resume=ChunkJournal(run, entry.url or "") if not run.session.port.links_files else None,
+        resume=ChunkJournal(run, each.path),
     )
+    _told_uploaded(run, entry, progress)
+
+
+def _told_uploaded(run: Run, entry: Entry, progress: Progress | None) -> None:
     if progress is not None:
-        size = entry.length or 0
+        size, path = entry.length or 0, run.folder / (entry.sealed or "")
         progress(UploadProgress(str(path), entry.file_name, size, size, "Uploaded", entry.url or ""))
 
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import apsw
@@ -29,6 +30,9 @@ _UPSERT = (
     "ON CONFLICT (execution, key) DO UPDATE SET updated_at = excluded.updated_at, "
     f"{', '.join(f'{name} = excluded.{name}' for name in _WRITTEN.split(', ') if name != 'key')} RETURNING {_COLUMNS}"
 )
+_UPDATE = (
+    f"UPDATE entries SET updated_at = ?, {', '.join(f'{name} = ?' for name in _WRITTEN.split(', '))} WHERE id = ?"
+)
 _CHUNK = 500
 _text = json.JSONEncoder(default=str).encode
 
@@ -47,11 +51,16 @@ class StagedFeature:
     id: int = 0
 
 
+@lru_cache(maxsize=256)
+def _types(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))
+
+
 def _entry(row: Sequence[Any]) -> Entry:
     key, schema, table, file_name, mode, staged, source, types, metadata, description, state, *rest = row
     stamp, sealed, md5, sha256, length, rid, url, reused, uploaded_at, number = rest
     return Entry(
-        key, schema, table, file_name, Mode(mode), staged, source, tuple(json.loads(types)), json.loads(metadata), description,
+        key, schema, table, file_name, Mode(mode), staged, source, _types(types), json.loads(metadata) if metadata != "{}" else {}, description,
         EntryState(state), stamp, sealed, md5, sha256, length, rid, url, bool(reused), uploaded_at, number,
     )  # fmt: skip
 
@@ -86,8 +95,11 @@ class Staged:
 
     def save(self, entries: Iterable[Entry]) -> list[Entry]:
         """Write entries, new and changed ones, in one transaction; return them with their ids."""
+        listing = list(entries)
         with self.writing() as connection:
-            return [self.write(connection, entry) for entry in entries]
+            moment = iso(now())
+            connection.executemany(_UPDATE, ((moment, *_values(entry), entry.id) for entry in listing if entry.id))
+            return [entry if entry.id else self.write(connection, entry) for entry in listing]
 
     def entries(self, *states: EntryState) -> list[Entry]:
         """Return the entries in ``states`` (all, when none is named), in the order of registration."""
