@@ -8,19 +8,24 @@ from __future__ import annotations
 import os
 import threading
 from array import array
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import apsw
 
 from deriva_ml.errors import (
     DerivaMLBusyError,
     DerivaMLConfigurationError,
+    DerivaMLException,
     DerivaMLReadOnlyError,
     DerivaMLStateInconsistency,
 )
 from deriva_ml.files import fsync_folder, locked
+
+T = TypeVar("T")
 
 BUSY_MILLISECONDS = 30_000
 BLOCK = 64 * 1024
@@ -148,6 +153,72 @@ def _said_clearly(connection: apsw.Connection) -> Iterator[None]:
         raise DerivaMLReadOnlyError(f"{connection.filename} cannot be written: {error}.") from error
 
 
+class _Piece(Generic[T]):
+    """What one thread wants to write, and what came of it."""
+
+    __slots__ = ("done", "error", "value", "work")
+
+    def __init__(self, work: Callable[[apsw.Connection], T]) -> None:
+        self.work = work
+        self.done = False
+        self.value: T
+        self.error: DerivaMLException | apsw.Error | None = None
+
+    def run(self, connection: apsw.Connection) -> None:
+        """Do the work beside that of others: what goes wrong with it undoes nothing of theirs."""
+        try:
+            with connection:  # a savepoint
+                self.value = self.work(connection)
+        except (DerivaMLException, apsw.Error) as error:
+            if not connection.in_transaction:  # the disk is full: all of it was rolled back
+                raise
+            self.error = error
+
+
+class _Line:
+    """The threads of a process that wait to write: the first of them writes for all who came meanwhile."""
+
+    def __init__(self) -> None:
+        self.waiting: deque[_Piece[Any]] = deque()
+        self.turn = threading.RLock()
+        self.writer = 0
+
+    def through(self, piece: _Piece[T], connection: apsw.Connection, one_statement: bool) -> T:
+        if self.writer == threading.get_ident():  # a signal's handler writes while its thread does
+            return piece.work(connection)
+        self.waiting.append(piece)
+        try:
+            with self.turn, _said_clearly(connection):
+                self.writer = threading.get_ident()
+                try:
+                    if not piece.done:
+                        self._write(connection, one_statement)
+                finally:
+                    self.writer = 0
+        finally:
+            if not piece.done:  # whoever comes next must not write what was reported as failed
+                self.waiting.remove(piece)
+        if piece.error is not None:
+            with _said_clearly(connection):
+                raise piece.error
+        return piece.value
+
+    def _write(self, connection: apsw.Connection, one_statement: bool) -> None:
+        pieces = list(self.waiting)
+        if len(pieces) == 1 and one_statement:
+            pieces[0].value = pieces[0].work(connection)
+        elif len(pieces) == 1:
+            with transaction(connection):
+                pieces[0].value = pieces[0].work(connection)
+        else:
+            with transaction(connection):
+                for piece in pieces:
+                    piece.run(connection)
+        for piece in pieces:
+            piece.done = True
+            self.waiting.popleft()
+
+
 class LocalDatabase:
     """One database file, with a connection for each thread, and new ones in a forked child."""
 
@@ -155,6 +226,7 @@ class LocalDatabase:
         self.path = path
         self._steps = tuple(schema_steps)
         self._held = threading.local()
+        self._lines: dict[int, _Line] = {}
 
     def connection(self) -> apsw.Connection:
         """Return this thread's connection, opened on first use."""
@@ -174,10 +246,18 @@ class LocalDatabase:
             yield connection
 
     def write_one(self, sql: str, values: Sequence[object]) -> None:
-        """Run one statement that writes, as a transaction of its own: durable when it returns."""
-        connection = self.connection()
-        with _said_clearly(connection):
-            connection.execute(sql, values)
+        """Run one statement that writes: durable when it returns. Threads that write at one moment share a sync."""
+        self.write_together(lambda connection: connection.execute(sql, values), one_statement=True)
+
+    def write_together(self, work: Callable[[apsw.Connection], T], *, one_statement: bool = False) -> T:
+        """Let ``work`` write, all or nothing: durable when it returns. Threads that write at one moment share a sync.
+
+        Any of these threads may be the one that runs ``work``. ``one_statement`` says that it needs no transaction.
+        """
+        line = self._lines.get(os.getpid())
+        if line is None:
+            line = self._lines.setdefault(os.getpid(), _Line())
+        return line.through(_Piece(work), self.connection(), one_statement)
 
     def close(self) -> None:
         """Close this thread's connection; the next use opens it again."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import apsw
 import pytest
 
 from deriva_ml.db import LOG_BYTES, LocalDatabase, open_database, transaction
-from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError
+from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError, DerivaMLValidationError
 
 STEPS = ("CREATE TABLE a (x); INSERT INTO a VALUES (1);", "CREATE TABLE b (y);")
 
@@ -128,3 +129,63 @@ def test_the_log_has_its_full_length_from_the_start_and_keeps_it(tmp_path: Path)
     database.close()
     assert log.stat().st_size == LOG_BYTES
     assert len(values(database.connection())) == 51
+
+
+def together(database: LocalDatabase, works: list[Callable[[apsw.Connection], object]]) -> list[object]:
+    """Let threads do ``works`` while another one is writing, so that they wait for each other; return what came of each."""
+    writing, go_on = threading.Event(), threading.Event()
+
+    def first(connection: apsw.Connection) -> None:
+        writing.set()
+        go_on.wait(30)
+
+    def outcome(work: Callable[[apsw.Connection], object]) -> object:
+        try:
+            return database.write_together(work)
+        except (DerivaMLValidationError, apsw.Error) as error:
+            return error
+
+    with ThreadPoolExecutor(len(works) + 1) as threads:
+        threads.submit(database.write_together, first)
+        writing.wait(30)
+        results = [threads.submit(outcome, work) for work in works]
+        while len(database._lines[os.getpid()].waiting) <= len(works):
+            pass
+        go_on.set()
+        return [each.result() for each in results]
+
+
+def test_threads_that_write_at_one_moment_share_a_transaction(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path / "s.sqlite", STEPS)
+
+    def insert(number: int) -> Callable[[apsw.Connection], object]:
+        return lambda connection: (connection.execute("INSERT INTO a VALUES (?)", (number,)), connection)[1]
+
+    connections = together(database, [insert(number) for number in range(2, 8)])
+    assert len(set(map(id, connections))) == 1
+    assert values(database.connection()) == list(range(1, 8))
+
+
+def test_what_one_thread_cannot_write_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path / "s.sqlite", STEPS)
+
+    def refused(connection: apsw.Connection) -> None:
+        connection.execute("INSERT INTO a VALUES (100)")
+        raise DerivaMLValidationError("no")
+
+    good: Callable[[apsw.Connection], object] = lambda connection: connection.execute("INSERT INTO a VALUES (2)").get  # noqa: E731
+    wrong: Callable[[apsw.Connection], object] = lambda connection: connection.execute("INSERT INTO c VALUES (1)").get  # noqa: E731
+    found = together(database, [good, refused, good, wrong])
+    assert [type(each) for each in found] == [type(None), DerivaMLValidationError, type(None), apsw.SQLError]
+    assert values(database.connection()) == [1, 2, 2]
+
+
+def test_a_signal_handler_writes_while_its_thread_does(tmp_path: Path) -> None:
+    database = LocalDatabase(tmp_path / "s.sqlite", STEPS)
+
+    def interrupted(connection: apsw.Connection) -> None:
+        database.write_one("INSERT INTO a VALUES (?)", (2,))
+        connection.execute("INSERT INTO a VALUES (3)")
+
+    database.write_together(interrupted)
+    assert values(database.connection()) == [1, 2, 3]

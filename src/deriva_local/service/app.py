@@ -82,7 +82,7 @@ class Service:
             except Refusal:  # asked one by one, each is told what is wrong with it
                 return [self.handle(request) for request in requests]
             return [
-                _finished(request, _refused(answer) if isinstance(answer, Refusal) else answer)
+                _finished(request, _refused(answer, request) if isinstance(answer, Refusal) else answer)
                 for request, answer in zip(requests, answers, strict=True)
             ]
         return [self.handle(request) for request in requests]

@@ -115,9 +115,7 @@ def _put(objects: Objects, address: HatracAddress, request: Request) -> Response
 
 def is_sealed_file(request: Request) -> bool:
     """Say whether a request of a caller in this process puts a sealed file, which can be taken in together with others."""
-    return (
-        request.method == "PUT" and isinstance(request.body, Path) and request.headers.get(TRUSTED) == "sealed"
-    )
+    return request.method == "PUT" and isinstance(request.body, Path) and request.headers.get(TRUSTED) == "sealed"
 
 
 def put_together(objects: Objects, requests: Sequence[Request]) -> list[Response | Refusal]:

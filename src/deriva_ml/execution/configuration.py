@@ -95,8 +95,15 @@ def stored_form(configuration: ExecutionConfiguration, **more: Any) -> dict[str,
     return {**content, **more}
 
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
 def plain(value: Any) -> Any:
     """Return ``value`` as JSON has it: models become mappings, paths and other things become text."""
+    if type(value) in _PLAIN:
+        return value
+    if type(value) is dict and all(type(key) is str and type(each) in _PLAIN for key, each in value.items()):
+        return value
     return json.loads(json.dumps(value, default=_as_json))
 
 

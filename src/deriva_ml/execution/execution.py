@@ -402,12 +402,11 @@ class Execution:
             Grade = ml.feature_record_class("Image", "Grade")
             exe.add_features([Grade(Image="1-IMG1", Grade="Mild"), Grade(Image="1-IMG2", Grade="Severe")])
         """
-        staged = staged_features(self._run.session, self.execution_rid, features, self._run.staging.find)
-        if not staged:
+        values, files = staged_features(self._run.session, self.execution_rid, features, self._run.staging.find)
+        if values is None:
             return 0
-        named = {number for each in staged if each.assets for number in each.assets.values()}
-        self._run.staging.sync_written(self._run.staged.by_id(named).values())  # a value is as durable as its files
-        return self._run.staged.add_features(staged)
+        self._run.staging.sync_written(self._run.staged.by_id(files).values())  # a value is as durable as its files
+        return self._run.staged.add_features(values)
 
     def create_dataset(
         self, dataset_types: str | Sequence[str] | None = None, version: Any = None, description: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,21 @@ from deriva_ml.catalog.terms import find_term
 from deriva_ml.errors import DerivaMLInvalidTerm, DerivaMLTableNotFound, DerivaMLValidationError
 from deriva_ml.execution.manifest import Entry
 from deriva_ml.execution.report import listed
-from deriva_ml.execution.staged import StagedFeature
+from deriva_ml.execution.staged import FeatureValues, StagedFeature, as_text
 from deriva_ml.feature.feature import Feature
 from deriva_ml.feature.record import FeatureRecord
+from deriva_ml.names import TableName
 from deriva_ml.rid import is_rid
 
 FindEntry = Callable[[str | os.PathLike[str]], Entry | None]
 
 
-def staged_features(session: Catalog, rid: str, records: Iterable[Any], find_entry: FindEntry) -> list[StagedFeature]:
-    """Return the values that ``records`` hold, checked: one feature, terms that exist, assets that are staged or have a RID.
+def staged_features(
+    session: Catalog, rid: str, records: Iterable[Any], find_entry: FindEntry
+) -> tuple[FeatureValues | None, set[int]]:
+    """Return the values that ``records`` hold, checked, and the ids of the staged files that they name; None for none.
+
+    They are of one feature; their terms exist; their assets are staged, or RIDs.
 
     Raises:
         DerivaMLValidationError: every problem of every record is named.
@@ -30,22 +36,22 @@ def staged_features(session: Catalog, rid: str, records: Iterable[Any], find_ent
     """
     listing = list(records)
     if not listing:
-        return []
+        return None, set()
     feature = _one_feature(listing)
     if session.model().table(feature.feature_table.name) is None:
         session.refresh()
         if session.model().table(feature.feature_table.name) is None:
             raise DerivaMLTableNotFound(str(feature.feature_table.name))
-    problems: list[str] = []
-    terms: dict[tuple[str, Any], str | None] = {}
-    keys = (feature.target_column, *feature.qualifier_columns)
-    staged = [_staged(session, rid, feature, keys, record, find_entry, terms, problems) for record in listing]
-    problems += _repeated(staged)
+    checking = _Checking(session, rid, feature, find_entry)
+    rows = [checking.row(record) for record in listing]
+    problems = [*checking.problems, *_repeated(rows)]
     if problems:
         raise DerivaMLValidationError(
             f"{len(problems)} problem{'s' if len(problems) > 1 else ''} with values of feature {feature.feature_name!r}; nothing was staged:\n{listed(problems)}"
         )
-    return staged
+    name = feature.feature_table.name
+    values = FeatureValues(name.schema, name.name, feature.feature_name, feature.target_table.name.name, rows)
+    return values, checking.named
 
 
 def _one_feature(records: Sequence[Any]) -> Feature:
@@ -63,86 +69,77 @@ def _one_feature(records: Sequence[Any]) -> Feature:
     return feature
 
 
-def _staged(
-    session: Catalog,
-    rid: str,
-    feature: Feature,
-    keys: tuple[str, ...],
-    record: FeatureRecord,
-    find_entry: FindEntry,
-    terms: dict[tuple[str, Any], str | None],
-    problems: list[str],
-) -> StagedFeature:
-    target = str(getattr(record, feature.target_column))
-    values: dict[str, Any] = {"Feature_Name": record.Feature_Name or feature.feature_name}
-    assets: dict[str, int] = {}
-    if record.Execution not in (None, rid):
-        problems.append(f"{target}: the record names execution {record.Execution}, but is added to {rid}")
-    for column in (*keys, *feature.value_columns):
-        values[column] = getattr(record, column)
-    for column, table in feature.term_columns.items():
-        given = getattr(record, column)
-        key = (column, given)
-        values[column] = terms[key] if key in terms else _term(session, table, key, terms, problems, target)
-    for column in feature.asset_columns:
-        given = getattr(record, column)
-        if given is not None:
-            _asset(column, given, find_entry, values, assets, problems, f"{target}.{column}")
-    for column in keys:
-        if not is_rid(values[column]):
-            problems.append(f"{target}: {column} is {values[column]!r}, which is not a RID")
-    identity = json.dumps([values[column] for column in keys])
-    name = feature.feature_table.name
-    return StagedFeature(
-        name.schema, name.name, feature.feature_name, feature.target_table.name.name, identity, values, assets
-    )
+class _Checking:
+    """Checks records of one feature, and remembers what they share: terms, problems, the files that they name."""
+
+    def __init__(self, session: Catalog, rid: str, feature: Feature, find_entry: FindEntry) -> None:
+        self._session = session
+        self._rid = rid
+        self._find_entry = find_entry
+        self._name = feature.feature_name
+        self._keys = (feature.target_column, *feature.qualifier_columns)
+        self._columns = (*self._keys, *feature.value_columns)
+        self._terms = tuple(feature.term_columns.items())
+        self._assets = tuple(feature.asset_columns)
+        self._known: dict[tuple[str, Any], str | None] = {}
+        self.problems: list[str] = []
+        self.named: set[int] = set()
+
+    def row(self, record: FeatureRecord) -> tuple[str, str, str]:
+        """Return a record as the store keeps it: identity, values, staged files."""
+        given = record.__dict__  # a hundred thousand of them are read: attributes would cost half of the time
+        target = given[self._keys[0]]
+        values: dict[str, Any] = {"Feature_Name": given["Feature_Name"] or self._name}
+        if given["Execution"] not in (None, self._rid):
+            self.problems.append(
+                f"{target}: the record names execution {given['Execution']}, but is added to {self._rid}"
+            )
+        for column in self._columns:
+            values[column] = given[column]
+        for column, table in self._terms:
+            key = (column, given[column])
+            values[column] = self._known[key] if key in self._known else self._term(table, key, target)
+        assets = self._assets_of(given, values, f"{target}") if self._assets else {}
+        for column in self._keys:
+            if not is_rid(values[column]):
+                self.problems.append(f"{target}: {column} is {values[column]!r}, which is not a RID")
+        identity = json.dumps([values[column] for column in self._keys]) if len(self._keys) > 1 else f'["{target}"]'
+        return identity, as_text(values), as_text(assets) if assets else "{}"
+
+    def _term(self, table: TableName, key: tuple[str, Any], target: str) -> str | None:
+        """Look up the proper name of a term of a column, and remember it."""
+        column, given = key
+        self._known[key] = None
+        try:
+            self._known[key] = find_term(self._session, table, str(given)).name if given is not None else None
+        except DerivaMLInvalidTerm as error:
+            self.problems.append(f"{target}.{column}: {error}")
+        return self._known[key]
+
+    def _assets_of(self, given: Mapping[str, Any], values: dict[str, Any], target: str) -> dict[str, int]:
+        """Return the staged files that a record names, by column; RIDs of assets become values."""
+        assets: dict[str, int] = {}
+        for column in self._assets:
+            named = given[column]
+            entry = self._find_entry(named) if named is not None else None
+            if entry is not None:
+                assets[column] = entry.id
+            elif named is not None and not isinstance(named, Path) and is_rid(named):
+                values[column] = named
+            elif named is not None:
+                self.problems.append(
+                    f"{target}.{column}: {os.fspath(named)!r} is neither a file that this execution has registered (`exe.asset_file_path`) nor a RID"
+                )
+        self.named.update(assets.values())
+        return assets
 
 
-def _term(
-    session: Catalog,
-    table: Any,
-    key: tuple[str, Any],
-    terms: dict[tuple[str, Any], str | None],
-    problems: list[str],
-    target: str,
-) -> str | None:
-    """Look up the proper name of a term of a column, and remember it."""
-    column, given = key
-    terms[key] = None
-    try:
-        terms[key] = find_term(session, table, str(given)).name if given is not None else None
-    except DerivaMLInvalidTerm as error:
-        problems.append(f"{target}.{column}: {error}")
-    return terms[key]
-
-
-def _asset(
-    column: str,
-    given: Any,
-    find_entry: FindEntry,
-    values: dict[str, Any],
-    assets: dict[str, int],
-    problems: list[str],
-    where: str,
-) -> None:
-    entry = find_entry(given)
-    if entry is not None:
-        assets[column] = entry.id
-    elif not isinstance(given, Path) and is_rid(given):
-        values[column] = given
-    else:
-        problems.append(
-            f"{where}: {os.fspath(given)!r} is neither a file that this execution has registered (`exe.asset_file_path`) nor a RID"
-        )
-
-
-def _repeated(staged: Sequence[StagedFeature]) -> list[str]:
-    counts: dict[str, int] = {}
-    for each in staged:
-        counts[each.identity] = counts.get(each.identity, 0) + 1
+def _repeated(rows: Sequence[tuple[str, str, str]]) -> list[str]:
+    if len({identity for identity, *_ in rows}) == len(rows):
+        return []
     return [
         f"{_spoken(identity)} has {count} values; one execution gives a target one value"
-        for identity, count in counts.items()
+        for identity, count in Counter(identity for identity, *_ in rows).items()
         if count > 1
     ]
 

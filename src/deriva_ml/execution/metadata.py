@@ -5,13 +5,13 @@ What cannot be captured is named in the configuration's ``capture``; it never st
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from deriva_ml import jsontext
 from deriva_ml.clock import iso
 from deriva_ml.enums import ExecMetadataType
 from deriva_ml.environment.capture import snapshot
@@ -75,7 +75,7 @@ def _hydra_files(folder: Path | None, stamp: str, problems: list[str]) -> Iterat
 def _environment(stamp: str, problems: list[str]) -> MetadataFile:
     content = snapshot()
     problems += content["problems"]
-    text = json.dumps(content, indent=1, default=str)
+    text = jsontext.dumps(content, indent=1)
     return MetadataFile(
         f"environment_snapshot_{stamp}.txt",
         ExecMetadataType.runtime_env,
@@ -105,7 +105,7 @@ def configuration_document(
 
 def configuration_file(content: dict[str, Any]) -> MetadataFile:
     """Return ``configuration.json``."""
-    text = json.dumps(content, indent=1, ensure_ascii=False, default=str)
+    text = jsontext.dumps(content, indent=1, ascii_only=False)
     return MetadataFile(
         "configuration.json",
         ExecMetadataType.deriva_config,

@@ -5,7 +5,6 @@ Sealing is the one copy: read, hash, write, sync.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import apsw
 
+from deriva_ml import jsontext
 from deriva_ml.catalog.model import TableModel
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLUploadError
@@ -168,7 +168,7 @@ def _write_logged(run: Run) -> None:
     with run.staged.writing() as connection:
         parameters = run.staged.parameters(pending=True)
         if parameters:
-            text = json.dumps(parameters, indent=1)
+            text = jsontext.dumps(parameters, indent=1)
             _hold(
                 run,
                 connection,
@@ -180,7 +180,7 @@ def _write_logged(run: Run) -> None:
             )
         lines = run.staged.metrics(pending=True)
         if lines:
-            text = "".join(f"{json.dumps(line)}\n" for line in lines)
+            text = "".join(f"{jsontext.dumps(line)}\n" for line in lines)
             _hold(
                 run,
                 connection,

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import apsw
+from pydantic_core import from_json, to_json
 
 from deriva_ml.clock import iso, now
 from deriva_ml.errors import DerivaMLValidationError
@@ -30,11 +31,31 @@ _UPSERT = (
     "ON CONFLICT (execution, key) DO UPDATE SET updated_at = excluded.updated_at, "
     f"{', '.join(f'{name} = excluded.{name}' for name in _WRITTEN.split(', ') if name != 'key')} RETURNING {_COLUMNS}"
 )
-_UPDATE = (
-    f"UPDATE entries SET updated_at = ?, {', '.join(f'{name} = ?' for name in _WRITTEN.split(', '))} WHERE id = ?"
-)
+_UPDATE = f"UPDATE entries SET updated_at = ?, {', '.join(f'{name} = ?' for name in _WRITTEN.split(', '))} WHERE id = ?"
 _CHUNK = 500
-_text = json.JSONEncoder(default=str).encode
+_ADD_FEATURE = (
+    "INSERT INTO features (execution, schema, feature_table, feature_name, target_table, identity, record, assets, state, at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?) ON CONFLICT DO NOTHING"
+)
+
+
+def as_text(value: Any) -> str:
+    """Return ``value`` as the store keeps it: JSON, in which what is not JSON is text, and NaN is NaN."""
+    try:
+        return to_json(value, fallback=str, inf_nan_mode="constants").decode()
+    except ValueError:  # half a character, as file names may hold it
+        return json.dumps(value, default=str)
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureValues:
+    """Checked values of one feature, ready to be stored: identity, record and assets of each, as texts."""
+
+    schema: str
+    table: str
+    feature_name: str
+    target_table: str
+    rows: Sequence[tuple[str, str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,53 +180,40 @@ class Staged:
 
     # ------------------------------------------------------------------------------------------------------- features
 
-    def add_features(self, features: Sequence[StagedFeature]) -> int:
-        """Stage feature values, all or none.
+    def add_features(self, values: FeatureValues) -> int:
+        """Stage feature values, all or none; return how many.
 
         Raises:
             DerivaMLValidationError: some target has a value of this feature from this execution already; all are named.
         """
         moment = iso(now())
-        sql = (
-            "INSERT INTO features (execution, schema, feature_table, feature_name, target_table, identity, record, assets, "
-            "state, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?) ON CONFLICT DO NOTHING"
-        )
-        with self._database.transaction() as connection:
+        same = (self.rid, values.schema, values.table, values.feature_name, values.target_table)
+        rows = [(*same, *row, moment) for row in values.rows]
+
+        def write(connection: apsw.Connection) -> None:
             newest = connection.execute("SELECT max(id) FROM features").get or 0
             before = connection.total_changes()
-            connection.executemany(sql, (self._feature_values(each, moment) for each in features))
-            if connection.total_changes() - before != len(features):
-                raise DerivaMLValidationError(
-                    _taken(features[0].feature_name, self._held(connection, features, newest))
-                )
-        return len(features)
+            connection.executemany(_ADD_FEATURE, rows)
+            if connection.total_changes() - before != len(rows):
+                raise DerivaMLValidationError(_taken(values.feature_name, self._held(connection, values, newest)))
 
-    def _feature_values(self, each: StagedFeature, moment: str) -> tuple[str, ...]:
-        names = (each.schema, each.table, each.feature_name, each.target_table, each.identity)
-        return (self.rid, *names, _text(each.record), _text(each.assets) if each.assets else "{}", moment)
+        self._database.write_together(write)
+        return len(rows)
 
-    def _held(self, connection: apsw.Connection, features: Sequence[StagedFeature], newest: int) -> list[str]:
+    def _held(self, connection: apsw.Connection, values: FeatureValues, newest: int) -> list[str]:
         """Return which of these targets had a value already, in the rows up to the id ``newest``."""
-        sql = (
-            "SELECT identity, record FROM features WHERE execution = ? AND schema = ? AND feature_table = ? AND id <= ?"
-        )
-        first = features[0]
-        held = {row[0] for row in connection.execute(sql, (self.rid, first.schema, first.table, newest))}
-        return [each.identity for each in features if each.identity in held]
+        sql = "SELECT identity FROM features WHERE execution = ? AND schema = ? AND feature_table = ? AND id <= ?"
+        held = {row[0] for row in connection.execute(sql, (self.rid, values.schema, values.table, newest))}
+        return [identity for identity, *_ in values.rows if identity in held]
 
     def take_features(self, features: Sequence[StagedFeature]) -> None:
         """Stage feature values that came from elsewhere; those that are there already stay as they are."""
         moment = iso(now())
         with self._database.transaction() as connection:
             connection.executemany(
-                "INSERT INTO features (execution, schema, feature_table, feature_name, target_table, identity, record, assets, "
-                "state, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?) ON CONFLICT DO NOTHING",
-                [
-                    (self.rid, each.schema, each.table, each.feature_name, each.target_table, each.identity,
-                     json.dumps(dict(each.record)), json.dumps(dict(each.assets)), moment)
-                    for each in features
-                ],
-            )  # fmt: skip
+                _ADD_FEATURE,
+                [(self.rid, *_place(each), as_text(each.record), as_text(each.assets), moment) for each in features],
+            )
 
     def features(self, table: tuple[str, str], up_to: int) -> Iterator[StagedFeature]:
         """Yield the feature values of one table, up to an id, that are not yet in the catalog, in the order of staging."""
@@ -218,9 +226,7 @@ class Staged:
             rows = list(self._database.connection().execute(sql, (self.rid, *table, last, up_to, _CHUNK)))
             for row in rows:
                 schema, name, feature, target, identity, record, assets, last = row
-                yield StagedFeature(
-                    schema, name, feature, target, identity, json.loads(record), json.loads(assets), last
-                )
+                yield StagedFeature(schema, name, feature, target, identity, from_json(record), from_json(assets), last)
             if len(rows) < _CHUNK:
                 return
 
@@ -291,14 +297,15 @@ class Staged:
     def add_metrics(self, step: Any, record: Mapping[str, Any]) -> None:
         """Write one line of metrics."""
         self._database.write_one(
-            "INSERT INTO metrics (execution, step, record, at) VALUES (?, ?, ?, ?)",
-            (self.rid, None if step is None else json.dumps(step), _text(record), iso(now())),
+            "INSERT INTO metrics (execution, number, step, record, at) VALUES "
+            "(?1, 1 + coalesce((SELECT max(number) FROM metrics WHERE execution = ?1), 0), ?2, ?3, ?4)",
+            (self.rid, None if step is None else json.dumps(step), as_text(record), iso(now())),
         )
 
     def metrics(self, *, pending: bool = False) -> list[dict[str, Any]]:
         """Return the lines of metrics, oldest first; with ``pending`` those only that no committed file holds yet."""
         only = " AND entry IS NULL" if pending else ""
-        sql = f"SELECT record FROM metrics WHERE execution = ?{only} ORDER BY id"
+        sql = f"SELECT record FROM metrics WHERE execution = ?{only} ORDER BY number"
         return [json.loads(record) for (record,) in self._database.connection().execute(sql, (self.rid,))]
 
     def hold_logged(self, connection: apsw.Connection, kind: str, entry: Entry) -> Entry:
@@ -363,6 +370,10 @@ class Staged:
         """Return the input assets: RID, schema, table, path."""
         sql = "SELECT rid, schema, asset_table, path FROM downloads WHERE execution = ? ORDER BY rowid"
         return list(self._database.connection().execute(sql, (self.rid,)))
+
+
+def _place(each: StagedFeature) -> tuple[str, str, str, str, str]:
+    return each.schema, each.table, each.feature_name, each.target_table, each.identity
 
 
 def _taken(feature: str, identities: Sequence[str]) -> str:

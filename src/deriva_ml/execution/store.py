@@ -78,7 +78,19 @@ SCHEMA_STEPS = (
         local TEXT PRIMARY KEY, rid TEXT NOT NULL REFERENCES executions (rid) ON DELETE CASCADE
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE metrics RENAME TO metrics_before;
+    DROP INDEX metrics_by_execution;
+    CREATE TABLE metrics (
+        execution TEXT NOT NULL REFERENCES executions (rid) ON DELETE CASCADE,
+        number INTEGER NOT NULL, step TEXT, record TEXT NOT NULL, entry TEXT, at TEXT NOT NULL,
+        PRIMARY KEY (execution, number)
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO metrics SELECT execution, id, step, record, entry, at FROM metrics_before;
+    DROP TABLE metrics_before;
+    """,
 )
+"""Each step from the version before. The metrics of a run lie together, so that logging one writes one page."""
 _STAGED_TABLES = ("events", "entries", "features", "parameters", "metrics", "downloads", "journal")
 
 _COLUMNS = (

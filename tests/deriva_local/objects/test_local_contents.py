@@ -119,6 +119,56 @@ def test_only_this_process_can_vouch_for_a_file(tmp_path: Path) -> None:
     service.close()
 
 
+# ------------------------------------------------------------------------------------------------- many files together
+
+
+def sealed(service: Service, path: str, file: Path, length: int = len(BYTES)) -> Request:
+    """A request of this process that puts a sealed file where nothing is."""
+    headers = {
+        "content-md5": base64.b64encode(SUMS.md5 or b"").decode(),
+        "content-sha256": base64.b64encode(SUMS.sha256 or b"").decode(),
+        "content-length": str(length),
+        "if-none-match": "*",
+        "x-deriva-local-trusted": "sealed",
+    }
+    return Request("PUT", f"{path}?parents=true", headers, file, service.owner)
+
+
+@pytest.mark.parametrize(
+    ("last", "statuses"),
+    [
+        ("/hatrac/t/new", [201, 201, 412, 201]),
+        ("/hatrac/t/a", [201, 201, 412, 412]),
+        ("/hatrac/t/there/below", [201, 201, 412, 409]),
+        ("/hatrac/t/wrong%", [201, 201, 412, 400]),
+    ],
+    ids=["new", "twice in one go", "below an object", "no name"],
+)
+def test_files_that_are_put_together_are_answered_as_one_by_one(tmp_path: Path, last: str, statuses: list[int]) -> None:
+    (tmp_path / "sealed").write_bytes(BYTES)
+    service = Service(tmp_path / "store")
+    service.handle(sealed(service, "/hatrac/t/there", tmp_path / "sealed"))
+    wanted = [
+        sealed(service, path, tmp_path / "sealed") for path in ("/hatrac/t/a", "/hatrac/u/b", "/hatrac/t/there", last)
+    ]
+    answers = service.handle_together(wanted)
+    assert [answer.status for answer in answers] == statuses
+    made = [answer for answer in answers if answer.status == 201]
+    assert len(files(tmp_path / "store")) == 1 + len(made)
+    for answer in made:
+        assert service.handle(Request("HEAD", answer.headers["Location"], {}, b"", service.owner)).status == 200
+    service.close()
+
+
+def test_one_file_that_is_not_as_announced_does_not_keep_the_others_out(tmp_path: Path) -> None:
+    (tmp_path / "sealed").write_bytes(BYTES)
+    service = Service(tmp_path / "store")
+    wanted = [sealed(service, "/hatrac/a", tmp_path / "sealed"), sealed(service, "/hatrac/b", tmp_path / "sealed", 5)]
+    assert [answer.status for answer in service.handle_together(wanted)] == [201, 400]
+    assert len(files(tmp_path / "store")) == 1
+    service.close()
+
+
 @pytest.mark.parametrize("missing", ["gone", "."])
 def test_what_is_no_file(objects: Objects, tmp_path: Path, missing: str) -> None:
     with pytest.raises(Refusal) as refused:

@@ -273,6 +273,7 @@ class Weather:
             raise DerivaMLOfflineError("The cable is out.")
 
         monkeypatch.setattr(ml.session.port, "send", send)
+        monkeypatch.setattr(ml.session.port, "send_together", lambda requests: list(map(send, requests)))
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before it took effect", "after it took effect"])

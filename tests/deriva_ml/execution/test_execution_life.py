@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deriva_ml import DerivaML, DerivaMLException, DerivaMLValidationError, InvalidTransitionError, Workflow
+from deriva_ml import DerivaML, DerivaMLException, DerivaMLValidationError, InvalidTransitionError, Workflow, jsontext
 from deriva_ml.execution import ExecutionConfiguration, ExecutionStatus
 from deriva_ml.execution.execution import Execution
 
@@ -204,6 +205,34 @@ def test_settings_and_numbers_of_the_run_are_kept_and_committed_as_files(
     exe.log_metrics({"loss": 0.0}, step=3)
     exe.commit_output_assets()
     assert [asset.filename for asset in exe.list_assets("Output")].count("metrics.jsonl") == 2
+
+
+def strict(text: str) -> Any:
+    """Read JSON as RFC 8259 has it: no NaN, no infinity."""
+    return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
+
+
+def test_numbers_that_json_does_not_have_are_valid_json_and_the_same_numbers_afterwards(
+    local_lab: DerivaML, workflow: Workflow
+) -> None:
+    odd = {"inf": math.inf, "less": -math.inf, "nan": math.nan}
+    with local_lab.create_execution(workflow=workflow, parameters={"bound": math.inf}) as exe:
+        exe.log_params(odd, nested=[{"bound": math.inf}])
+        exe.log_metrics(odd, step=0)
+    assert repr(exe.parameters) == repr({"bound": math.inf, **odd, "nested": [{"bound": math.inf}]})
+    assert repr(exe.metrics) == repr([{"step": 0, **odd}])
+    exe.commit_output_assets()
+    files = {asset.filename: asset.rid for asset in exe.list_assets("Output") if asset.filename.endswith(("json", "l"))}
+    texts = {name: exe.download_asset(rid, update_catalog=False).read_text() for name, rid in files.items()}
+    assert texts.keys() == {"configuration.json", "parameters.json", "metrics.jsonl"}
+    for name, text in texts.items():
+        for line in text.splitlines() if name.endswith("l") else [text]:
+            strict(line)
+    assert repr(jsontext.loads(texts["metrics.jsonl"])) == repr({"step": 0, **odd})
+    assert {name: float(strict(texts["parameters.json"])[name]) for name in ("inf", "less")} == {
+        "inf": math.inf,
+        "less": -math.inf,
+    }
 
 
 def test_a_metrics_file_is_the_runs_own_and_grows(lab: DerivaML, workflow: Workflow, tmp_path: Path) -> None:
