@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +21,10 @@ class AwayPort:
     def send(self, request: Request) -> Response:
         """Refuse: nothing is sent offline."""
         raise DerivaMLOfflineError(self._said(request))
+
+    def send_together(self, requests: Sequence[Request]) -> list[Response]:
+        """Refuse: nothing is sent offline."""
+        raise DerivaMLOfflineError(self._said(requests[0]))
 
     def fetch(self, request: Request, target: Path) -> Response:
         """Refuse: nothing is fetched offline."""
