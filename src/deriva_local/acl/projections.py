@@ -26,6 +26,7 @@ from deriva_local.query.plan import (
     Ref,
 )
 from deriva_local.url import ast
+from deriva_local.url.cursor import DEEPEST
 from deriva_local.wire.errors import bad_request, conflict
 
 _OPERATORS: dict[str, ast.Operator] = {word if word == "=" else f"::{word}::": word for word in get_args(ast.Operator)}
@@ -147,16 +148,18 @@ class Projection:
                     return foreign_key
         raise conflict(f"There is no foreign key [{pair[0]}, {pair[1]}].")
 
-    def _filter(self, step: Mapping[str, Any]) -> Condition:
-        condition = self._positive(step)
+    def _filter(self, step: Mapping[str, Any], depth: int = 0) -> Condition:
+        if depth > DEEPEST:
+            raise bad_request(f"Filters may stand in each other {DEEPEST} deep, not deeper.")
+        condition = self._positive(step, depth)
         return Negation(condition) if step.get("negate") else condition
 
-    def _positive(self, step: Mapping[str, Any]) -> Condition:
+    def _positive(self, step: Mapping[str, Any], depth: int) -> Condition:
         for word, combine in (("and", Conjunction), ("or", Disjunction)):
             if word in step:
                 if not isinstance(step[word], list) or not all(isinstance(part, dict) for part in step[word]):
                     raise bad_request(f"'{word}' of a projection must be a list of filters.")
-                return combine(tuple(self._filter(part) for part in step[word]))
+                return combine(tuple(self._filter(part, depth + 1) for part in step[word]))
         if "filter" not in step:
             raise bad_request("A step of a projection must be a join, a filter, 'and' or 'or'.")
         return bind_filter(self, _predicate(step))

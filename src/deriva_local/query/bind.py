@@ -24,6 +24,10 @@ _UNORDERED = frozenset({"boolean", "json", "jsonb", "uuid"})
 _INCOMPARABLE = frozenset({"json", "json[]"})
 
 
+WIDEST = 2000
+"""So many columns, and terms to sort by, SQLite takes in one query."""
+
+
 def bind(part: ast.DataResource, view: View, limit: int | None = None) -> Plan:
     """Return the plan of what a data address reads.
 
@@ -37,6 +41,8 @@ def bind(part: ast.DataResource, view: View, limit: int | None = None) -> Plan:
     names = {output.name: position for position, output in enumerate(outputs)}
     if len(names) < len(outputs):
         raise _duplicate(outputs)
+    if max(len(outputs), len(part.paging.sort)) > WIDEST:
+        raise bad_request(f"A result may have {WIDEST} columns, and as many to sort by, not more.")
     sort = tuple([(_sort_position(part, names, outputs, key), key.descending) for key in part.paging.sort])
     before, after = (
         _page_key(part, page, [outputs[position].type for position, _ in sort])

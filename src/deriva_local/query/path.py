@@ -38,6 +38,10 @@ def find_table(model: Model, name: ast.TableRef) -> Table:
     return found[0].tables[name.table]
 
 
+LONGEST = 60
+"""So many tables SQLite joins in one query, with room for what rights and groups add."""
+
+
 class PathBinder:
     """Follows a path step by step. After :meth:`follow` it resolves the names of filters and projections."""
 
@@ -155,6 +159,8 @@ class PathBinder:
             if alias in self.aliases:
                 raise bad_request(f"Table alias '{alias}' occurs twice in the path.")
             self.aliases[alias] = len(self.instances)
+        if len(self.instances) == LONGEST:
+            raise bad_request(f"A path may lead through {LONGEST} tables, not more.")
         self.instances.append(Instance(table, alias, outer, tuple(links), self.view.screen(table)))
         self.context = len(self.instances) - 1
 

@@ -20,6 +20,7 @@ from deriva_local.url.ast import CatalogAddress
 from deriva_local.wire import etag
 from deriva_local.wire.crockford import micros_to_snap
 from deriva_local.wire.errors import Refusal, bad_request, forbidden, unauthorized
+from deriva_local.wire.jsontext import check_depth
 
 JSON = "application/json"
 ANONYMOUS = Client("", "anonymous", EVERYBODY)
@@ -236,6 +237,7 @@ def json_body(request: Request, absent: Any = NOTHING) -> Any:
         return absent
     try:
         document = json.loads(body, parse_constant=_no_constant)
+        check_depth(document)
     except (ValueError, RecursionError) as error:
         raise bad_request(f"The body of the request is not JSON: {error}.") from error
     if "\\u" in body:

@@ -15,16 +15,21 @@ T = TypeVar("T")
 _END: Token = ("", "")
 
 
+DEEPEST = 64
+"""So many parentheses may stand in each other; a tree of filters is walked by recursion."""
+
+
 class Cursor:
     """Walks over the tokens of ``raw``; every refusal quotes it."""
 
-    __slots__ = ("_tokens", "at", "raw")
+    __slots__ = ("_tokens", "at", "depth", "raw")
 
     def __init__(self, raw: str) -> None:
         self.raw = raw
         self._tokens = tokens(raw)
         self._tokens.append(_END)
         self.at = 0
+        self.depth = 0
 
     @property
     def mark(self) -> str:
@@ -87,6 +92,20 @@ class Cursor:
             return ""
         self.at += 2
         return word
+
+    def inside(self, one: Callable[[], T]) -> T:
+        """Return what ``one`` reads between parentheses, the first of which has been read.
+
+        Raises:
+            Refusal: 400 where they stand in each other too deeply.
+        """
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise bad_request(f"Filters may stand in each other {DEEPEST} deep, not deeper.")
+        found = one()
+        self.expect(")")
+        self.depth -= 1
+        return found
 
     def listed(self, one: Callable[[], T], separator: str = ",") -> tuple[T, ...]:
         """Return what ``one`` reads, again after every separator."""

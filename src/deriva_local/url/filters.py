@@ -51,9 +51,7 @@ def _negatable(cursor: Cursor) -> Filter:
 
 def _predicate(cursor: Cursor) -> Filter:
     if cursor.take("("):
-        inner = parse_filter(cursor)
-        cursor.expect(")")
-        return inner
+        return cursor.inside(lambda: parse_filter(cursor))
     return _comparison(cursor, parse_column(cursor))
 
 

@@ -15,6 +15,8 @@ from typing import Any, NoReturn, TypeAlias
 Json: TypeAlias = Any
 
 _LONGEST_NUMBER = 4000
+DEEPEST = 100
+"""So many arrays and objects may stand in each other; they are walked by recursion."""
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -47,14 +49,15 @@ def normal_text(value: Json) -> str:
     """Return the one normal text of a parsed JSON value.
 
     Raises:
-        ValueError: a NUL character or half a surrogate pair in a string, a number far too long, or no JSON value.
+        ValueError: a NUL character or half a surrogate pair in a string, a number far too long, arrays and objects that
+            stand in each other too deeply, or no JSON value.
 
     Example:
         >>> normal_text({"bb": 1, "a": [True, None, Decimal("1.50")]})
         '{"a": [true, null, 1.50], "bb": 1}'
     """
     parts: list[str] = []
-    _write(value, parts.append)
+    _write(value, parts.append, 0)
     return "".join(parts)
 
 
@@ -86,7 +89,7 @@ def check_text(text: str) -> str:
     return text
 
 
-def _write(value: Json, add: Any) -> None:
+def _write(value: Json, add: Any, depth: int) -> None:
     if isinstance(value, str):
         add(_string(value))
     elif value is None:
@@ -96,23 +99,23 @@ def _write(value: Json, add: Any) -> None:
     elif isinstance(value, int | float | Decimal):
         add(_number(value))
     elif isinstance(value, list | tuple):
-        _write_array(value, add)
+        _write_array(value, add, _deeper(depth))
     elif isinstance(value, dict):
-        _write_object(value, add)
+        _write_object(value, add, _deeper(depth))
     else:
         raise ValueError(f"{type(value).__name__} is not a JSON value.")
 
 
-def _write_array(items: list[Json] | tuple[Json, ...], add: Any) -> None:
+def _write_array(items: list[Json] | tuple[Json, ...], add: Any, depth: int) -> None:
     add("[")
     for position, item in enumerate(items):
         if position:
             add(", ")
-        _write(item, add)
+        _write(item, add, depth)
     add("]")
 
 
-def _write_object(members: dict[str, Json], add: Any) -> None:
+def _write_object(members: dict[str, Json], add: Any, depth: int) -> None:
     keys = sorted(
         ((key.encode(errors="surrogatepass"), key) for key in members), key=lambda pair: (len(pair[0]), pair[0])
     )
@@ -122,8 +125,30 @@ def _write_object(members: dict[str, Json], add: Any) -> None:
             add(", ")
         add(_string(key))
         add(": ")
-        _write(members[key], add)
+        _write(members[key], add, depth)
     add("}")
+
+
+def _deeper(depth: int) -> int:
+    if depth == DEEPEST:
+        raise ValueError(f"Arrays and objects may stand in each other {DEEPEST} deep, not deeper.")
+    return depth + 1
+
+
+def check_depth(value: Json) -> None:
+    """Let a JSON value pass that can be written out and compared.
+
+    Raises:
+        ValueError: arrays and objects stand in each other too deeply.
+    """
+    level = [value]
+    for depth in range(DEEPEST + 1):
+        inner = [each for each in level if isinstance(each, list | dict)]
+        if not inner:
+            return
+        if depth == DEEPEST:
+            _deeper(depth)
+        level = [part for each in inner for part in (each.values() if isinstance(each, dict) else each)]
 
 
 def _string(text: str) -> str:

@@ -193,8 +193,11 @@ _ISO_INTERVAL = re.compile(
     _FLAGS,
 )
 _INTERVAL_TOKEN = re.compile(
-    rf"\s*(?:([+-]?)(\d+):(\d{{1,2}})(?::(\d{{1,2}}(?:\.\d*)?))?|{_NUMBER}\s*([a-z]+)?)", _FLAGS
+    r"\s*(?:([+-]?)(?:(\d+):(\d{1,2})(?::(\d{1,2}(?:\.\d*)?))?|(\d+)-(\d{1,2}))(?=\s|\Z)"
+    rf"|{_NUMBER}\s*([a-z]+|(?=\s|\Z)))",
+    _FLAGS,
 )
+"""A clock, years and months as ``1-2``, or an amount with its unit, without which it counts seconds, and before a clock days."""
 _MONTHS = {"y": 12, "year": 12, "yr": 12, "mon": 1, "month": 1, "decade": 120, "century": 1200, "centurie": 1200}
 _DAYS = {"d": 1, "day": 1, "w": 7, "week": 7}
 _MICROS = {
@@ -242,7 +245,7 @@ def _interval_parts(text: str) -> tuple[int, int, int]:
 
 def _verbose_parts(text: str, rest: str) -> tuple[int, int, int]:
     ago = rest.lower().endswith(" ago")
-    rest = rest[:-4] if ago else rest
+    rest = (rest[:-4] if ago else rest).removeprefix("@")
     months = days = micros = Decimal(0)
     position = 0
     while position < len(rest) or not rest:
@@ -250,12 +253,17 @@ def _verbose_parts(text: str, rest: str) -> tuple[int, int, int]:
         if found is None:
             raise ValueError(f"'{text}' is not an interval.")
         position = found.end()
-        sign, hour, minute, second, amount, unit = found.groups()
+        sign, hour, minute, second, years, more, amount, unit = found.groups()
+        turn = -1 if sign == "-" else 1
         if hour is not None:
-            clock = int(hour) * HOUR + int(minute) * MINUTE + Decimal(second or 0) * SECOND
-            micros += -clock if sign == "-" else clock
+            micros += turn * (int(hour) * HOUR + int(minute) * MINUTE + Decimal(second or 0) * SECOND)
             continue
-        more_months, more_days, more_micros = _measured(text, Decimal(amount), (unit or "s").lower())
+        if years is not None:
+            months += turn * (int(years) * 12 + int(more))
+            continue
+        more_months, more_days, more_micros = _measured(
+            text, Decimal(amount), (unit or ("d" if ":" in rest[position:] else "s")).lower()
+        )
         months, days, micros = months + more_months, days + more_days, micros + more_micros
     return _carried(-months, -days, -micros) if ago else _carried(months, days, micros)
 

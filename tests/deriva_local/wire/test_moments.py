@@ -128,6 +128,10 @@ def test_the_order_of_stored_times_is_the_order_of_time(first: datetime, second:
         ("90", "00:01:30", 90_000000),
         ("P0D", "00:00:00", 0),
         ("20 msec", "00:00:00.02", 20000),
+        ("1-2", "1 year 2 mons", 420 * 86400_000000),
+        ("3 04:05", "3 days 04:05:00", 3 * 86400_000000 + 14700_000000),
+        ("@ 1 day", "1 day", 86400_000000),
+        ("1d2h", "1 day 02:00:00", 93600_000000),
     ],
 )
 def test_intervals(text: str, stored: str, key: int) -> None:
@@ -136,7 +140,7 @@ def test_intervals(text: str, stored: str, key: int) -> None:
     assert moments.interval_key(stored) == key
 
 
-@pytest.mark.parametrize("text", ["", "P", "one day", "1 fortnight", "1 day x"])
+@pytest.mark.parametrize("text", ["", "P", "one day", "1 fortnight", "1 day x", "2020-01-02", "1:2:3:4", "12:34:5x"])
 def test_what_is_no_interval_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not an interval"):
         moments.interval_from_text(text)
