@@ -19,7 +19,7 @@ HIDDEN: dict[str, list[str]] = {"insert": [], "update": [], "delete": [], "selec
 def new_model(snaptime: int, owner: tuple[str, ...], annotations: Mapping[str, Any], new_rid: ddl.NewRid) -> Model:
     """Return the model of a new catalog that belongs to ``owner``."""
     lists: dict[str, list[str]] = {name: [] for name in _CATALOG_LISTS} | {"owner": list(owner)}
-    notes = {INDEXING: {"btree": True, "trgm": False, "gin_array": False}, **annotations}
+    notes = {INDEXING: {"btree": True}, **annotations}
     model = Model(snaptime, {}, notes, acls({"acls": lists}, "catalog"))
     model, _ = ddl.create_schema(model, "public", {"comment": "The tables that every catalog has."}, new_rid)
     for document in TABLES:
