@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.measure import Figure
 
-NAMES = ("startup", "service", "runs", "launch")
+NAMES = ("startup", "service", "loopback", "runs", "launch")
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def table(figures: list[Figure], smoke: bool) -> str:
     for figure in figures:
         verdict = "smoke" if smoke else "met" if figure.met else "**missed**"
         lines.append(
-            f"| {figure.name} | {figure.ms:.2f} ms | {figure.floor_name} | {figure.floor_ms:.2f} ms "
+            f"| {figure.name} | {figure.ms:.2f} {figure.unit} | {figure.floor_name} | {figure.floor_ms:.2f} {figure.unit} "
             f"| {figure.ratio:.1f} | {figure.target} | {verdict} |"
         )
     return "\n".join(lines)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. Times are milliseconds; ``limit`` is the target in milliseconds."""
+    """One line of the table. Times are milliseconds, and so is ``limit``, the target, unless ``unit`` says otherwise."""
 
     name: str
     ms: float
@@ -19,6 +19,7 @@ class Figure:
     floor_ms: float
     limit: float
     target: str
+    unit: str = "ms"
 
     @property
     def ratio(self) -> float:
