@@ -8,12 +8,13 @@ DEMO := $(VENV)/.demo
 WORKERS ?= 2
 SECONDS_OF_TORTURE ?= 600
 
-.PHONY: fuzz help setup demo test coverage lint types floors docs map bench bench-smoke torture clean
+.PHONY: fuzz help setup demo test coverage lint types floors docs map bench bench-growth bench-smoke torture clean
 
 help:
 	@echo "make demo    three recorded runs on real images, traced to the raw data"
 	@echo "make test    all tests"
 	@echo "make bench   speed, each figure beside its floor      make docs   the documentation site"
+	@echo "make bench-growth  a table of a million rows with ten million versions (minutes, 4 GB)"
 	@echo "make fuzz    random input for every reader of text from outside (Linux)"
 	@echo "make torture kills, bad disks, power cuts, a bad wire and crowds, for SECONDS_OF_TORTURE=600 seconds"
 	@echo "make lint    ruff                                     make types  mypy --strict"
@@ -67,6 +68,9 @@ map: setup
 
 bench: setup
 	@$(BIN)/python -m benchmarks
+
+bench-growth: setup
+	@$(BIN)/python -m benchmarks growth
 
 bench-smoke: setup
 	@$(BIN)/python -m benchmarks --smoke

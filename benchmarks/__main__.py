@@ -1,4 +1,4 @@
-"""Run every benchmark and print the table: ``python -m benchmarks [--smoke] [--json] [NAME …]``.
+"""Run every benchmark and print the table: ``python -m benchmarks [--smoke] [--long] [--json] [NAME …]``.
 
 ``--smoke`` uses small sizes and only checks that each benchmark runs: its times say nothing.
 """
@@ -16,19 +16,22 @@ from pathlib import Path
 
 from benchmarks.measure import Figure
 
+LONG = ("growth",)
 NAMES = ("startup", "service", "loopback", "runs", "launch")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join(NAMES)} (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join((*NAMES, *LONG))}")
+    parser.add_argument("--long", action="store_true", help=f"also {', '.join(LONG)}, which takes minutes and 4 GB")
     parser.add_argument("--smoke", action="store_true", help="small sizes: does each benchmark run?")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
-    unknown = set(arguments.names) - set(NAMES)
+    unknown = set(arguments.names) - {*NAMES, *LONG}
     if unknown:
-        parser.error(f"no benchmark is named {', '.join(sorted(unknown))}; there are: {', '.join(NAMES)}")
-    found = [figure for name in arguments.names or NAMES for figure in _run(name, arguments.smoke)]
+        parser.error(f"no benchmark is named {', '.join(sorted(unknown))}; there are: {', '.join((*NAMES, *LONG))}")
+    chosen = (*NAMES, *LONG) if arguments.long else NAMES
+    found = [figure for name in arguments.names or chosen for figure in _run(name, arguments.smoke)]
     print(
         json.dumps([asdict(figure) for figure in found], indent=2) if arguments.json else table(found, arguments.smoke)
     )

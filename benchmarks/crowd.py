@@ -50,7 +50,6 @@ class Caller:
         self.socket = socket.create_connection(("localhost", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.request = request
-        self.send()
 
     def send(self) -> None:
         self.received = b""
@@ -76,6 +75,8 @@ def main(port: int, request: bytes, seconds: float, connections: int) -> None:
     by_number = {caller.socket.fileno(): caller for caller in callers}
     for number in by_number:
         waiting.register(number, select.POLLIN)
+    for caller in callers:
+        caller.send()
     answers, longest, end = 0, 0.0, time.perf_counter() + seconds
     while (now := time.perf_counter()) < end:
         for number, _ in waiting.poll(1000):

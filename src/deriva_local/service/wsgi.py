@@ -24,7 +24,7 @@ from deriva_local.wire.errors import Refusal, bad_request, forbidden, not_found
 
 log = logging.getLogger(__name__)
 
-BLOCK = 256 * 1024
+BLOCK = 1024 * 1024
 LONGEST_WASTE = 256 * 1024 * 1024
 """How much of a body that is refused for its size is still read, so that the sender hears the answer."""
 

@@ -236,7 +236,7 @@ class Database:
         """Choose how the next transaction becomes durable: with those of other threads, or alone by SQLite itself."""
         if self._log.is_broken:
             self._empty_log(connection)
-        shared = self._queue.is_wanted or self._log.is_busy
+        shared = bool(self._queue.waiting) or self._log.is_busy
         connection.execute(_SYNC_SHARED if shared else _SYNC_ALONE)
         return shared
 

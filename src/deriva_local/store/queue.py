@@ -1,19 +1,22 @@
 """Writers wait in line: threads of this process, and processes of this machine.
 
-SQLite lets one process write at a time and makes the others sleep and try again, which starves some of them. A lock
-file has a queue in the kernel. It only keeps the order: what keeps the data is SQLite's own lock, taken inside.
+SQLite lets one process write at a time and makes the others sleep and try again, which starves some of them. Here they
+draw a number, and each waits for the one before it: nobody is passed over, and nobody is woken for nothing. The line
+only keeps the order: what keeps the data is SQLite's own lock, taken inside.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from weakref import WeakSet
 
+from deriva_local.store.turnstile import Turnstile
 from deriva_local.wire.errors import busy
 
 
@@ -23,15 +26,14 @@ class Queue:
     def __init__(self, path: Path, patience: float) -> None:
         self.path = path
         self.patience = patience
-        self._turnstile = threading.Lock()
+        self._turnstile = Turnstile()
         self._handle: int | None = None
-        self._waiting: set[int] = set()
         _QUEUES.add(self)
 
     @property
-    def is_wanted(self) -> bool:
-        """Say whether other threads of this process are waiting for their turn."""
-        return bool(self._waiting)
+    def waiting(self) -> int:
+        """How many other threads of this process wait for their turn."""
+        return self._turnstile.waiting
 
     @contextmanager
     def turn(self, patience: float | None = None) -> Iterator[None]:
@@ -42,22 +44,17 @@ class Queue:
         """
         turnstile, process = self._turnstile, os.getpid()
         patience = self.patience if patience is None else patience
-        thread = threading.get_ident()
-        self._waiting.add(thread)
-        try:
-            if not turnstile.acquire(timeout=patience):
-                raise busy("Other threads are writing to this catalog; try again.")
-        finally:
-            self._waiting.discard(thread)
+        if not turnstile.enter(patience):
+            raise busy("Other threads are writing to this catalog; try again.")
         try:
             handle = self._locked(patience)
             try:
                 yield
             finally:
                 if process == os.getpid():
-                    fcntl.flock(handle, fcntl.LOCK_UN)
+                    _unlock(handle)
         finally:
-            turnstile.release()
+            turnstile.exit()
 
     def close(self) -> None:
         """Let go of the lock file."""
@@ -67,31 +64,33 @@ class Queue:
 
     def rest(self) -> None:
         """Let go of the lock file if nobody has a turn; the next turn opens it again."""
-        if self._turnstile.acquire(blocking=False):
+        if self._turnstile.enter(0):
             try:
                 self.close()
             finally:
-                self._turnstile.release()
+                self._turnstile.exit()
 
     def forget(self) -> None:
         """Start afresh in a forked child, which holds nothing whatever its parent holds."""
-        self._turnstile = threading.Lock()
-        self._waiting = set()
+        self._turnstile = Turnstile()
         self.close()
 
     def _locked(self, patience: float) -> int:
         if self._handle is None:
             self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        with suppress(BlockingIOError):
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return self._handle
-        return self._waited(self._handle, patience)
-
-    def _waited(self, handle: int, patience: float) -> int:
-        """Stand in the kernel's queue, which knows no time-out: another thread waits there for us."""
+        handle = self._handle
         if patience == 0:
+            if _lock_at_once(handle):
+                return handle
             raise busy("Other processes are writing to this catalog.")
-        waiter = _Waiter(handle)
+        ahead = _draw(handle)
+        if _is_free(handle, ahead) and _lock_at_once(handle):
+            return handle
+        return self._waited(handle, ahead, patience)
+
+    def _waited(self, handle: int, ahead: int, patience: float) -> int:
+        """Stand in the kernel's queue, which knows no time-out: another thread waits there for us."""
+        waiter = _Waiter(handle, ahead)
         waiter.thread.start()
         if waiter.done.wait(patience) or not waiter.abandon():
             return handle
@@ -102,8 +101,9 @@ class Queue:
 class _Waiter:
     """One blocking wait for a lock, which its owner may give up."""
 
-    def __init__(self, handle: int) -> None:
+    def __init__(self, handle: int, ahead: int) -> None:
         self.handle = handle
+        self.ahead = ahead
         self.done = threading.Event()
         self.thread = threading.Thread(target=self._wait, daemon=True)
         self._guard = threading.Lock()
@@ -116,12 +116,80 @@ class _Waiter:
             return self._abandoned
 
     def _wait(self) -> None:
+        _wait_for(self.handle, self.ahead)
         fcntl.flock(self.handle, fcntl.LOCK_EX)
         with self._guard:
             if self._abandoned:
-                fcntl.flock(self.handle, fcntl.LOCK_UN)  # a forked child may share the handle: closing is not enough
+                _unlock(self.handle)  # a forked child may share the handle: closing is not enough
                 os.close(self.handle)
             self.done.set()
+
+
+# ------------------------------------------------------------------------------------------------------------- numbers
+#
+# The lock file holds the number that was drawn last. Who draws one locks the byte of that number until its turn is over,
+# or until it dies, and waits for the byte of the number before. The lock on the whole file is what keeps others out: if
+# somebody in the middle of the line dies, two may believe that it is their turn. Systems without such locks know no order.
+
+_COUNTER = struct.Struct("q")
+_RANGE = struct.Struct("hhqqi4x")
+_HAS_NUMBERS = hasattr(fcntl, "F_OFD_SETLKW")
+_FIRST = 8
+"""Before this byte lies the counter."""
+
+
+def _draw(handle: int) -> int:
+    """Draw a number; return the one before it."""
+    if not _HAS_NUMBERS:
+        return 0
+    _range(handle, fcntl.LOCK_EX, 0, wait=True)
+    try:
+        found = os.pread(handle, _COUNTER.size, 0)
+        last = _COUNTER.unpack(found)[0] if len(found) == _COUNTER.size else _FIRST
+        _range(handle, fcntl.LOCK_EX, last + 1)
+        os.pwrite(handle, _COUNTER.pack(last + 1), 0)
+    finally:
+        _range(handle, fcntl.LOCK_UN, 0)
+    return int(last)
+
+
+def _is_free(handle: int, number: int) -> bool:
+    """Tell whether nobody holds a number any more."""
+    if not _HAS_NUMBERS:
+        return True
+    try:
+        _range(handle, fcntl.LOCK_SH, number)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _wait_for(handle: int, number: int) -> None:
+    if _HAS_NUMBERS:
+        _range(handle, fcntl.LOCK_SH, number, wait=True)
+
+
+def _lock_at_once(handle: int) -> bool:
+    with suppress(BlockingIOError):
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    return False
+
+
+def _unlock(handle: int) -> None:
+    """End a turn: let go of the file, then of our number and of the one before it."""
+    fcntl.flock(handle, fcntl.LOCK_UN)
+    if _HAS_NUMBERS:
+        _range(handle, fcntl.LOCK_UN, _FIRST, length=0)
+
+
+_KINDS = {fcntl.LOCK_EX: fcntl.F_WRLCK, fcntl.LOCK_SH: fcntl.F_RDLCK, fcntl.LOCK_UN: fcntl.F_UNLCK}
+
+
+def _range(handle: int, kind: int, first: int, *, length: int = 1, wait: bool = False) -> None:
+    """Lock a byte of the file, or everything from there for ``length`` 0, as the owner of this handle."""
+    asked = _RANGE.pack(_KINDS[kind], os.SEEK_SET, first, length, 0)
+    fcntl.fcntl(handle, fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK, asked)
 
 
 _QUEUES: WeakSet[Queue] = WeakSet()

@@ -116,7 +116,7 @@ def crowd(database: Database, pool: ThreadPoolExecutor, number: int) -> list[Fut
     alone = pool.submit(change, database, lambda: (inside.set(), go_on.wait(LONG)))
     assert inside.wait(LONG)
     shared = [pool.submit(change, database) for _ in range(number)]
-    while len(database._queue._waiting) < number:
+    while database._queue.waiting < number:
         threading.Event().wait(0.001)
     go_on.set()
     alone.result(LONG)
