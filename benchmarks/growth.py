@@ -54,6 +54,8 @@ def _age(folder: Path, rid: str, rows: int, generations: int, batch: int) -> int
                 connection.execute(update, (moment, moment, some[0], some[-1]))
                 connection.execute("INSERT INTO moment VALUES (?, ?, ?)", (moment, model, next_rid))
         middle = moment if generation == generations // 2 else middle
+    versions = connection.execute(f"SELECT count(*) FROM {table} WHERE died < {FOREVER}").fetchone()[0]
+    assert versions == rows * generations, versions
     connection.close()
     return middle
 
