@@ -7,10 +7,8 @@ import html
 import json
 from typing import Any
 
-from werkzeug.datastructures import MIMEAccept
-from werkzeug.http import parse_accept_header
-
 from deriva_local.service.messages import Request, Response
+from deriva_local.service.negotiation import preferred
 from deriva_local.wire.errors import Refusal
 from deriva_local.wire.etag import refused
 
@@ -93,5 +91,4 @@ def listed(urls: list[str], form: str) -> str:
 
 def _preferred(request: Request, forms: tuple[str, ...]) -> str:
     """Return the form that the caller likes best, the first one where that does not matter."""
-    accepted = parse_accept_header(request.headers.get("accept"), MIMEAccept)
-    return accepted.best_match(forms, forms[0]) or forms[0]
+    return preferred(request.headers.get("accept", ""), forms)

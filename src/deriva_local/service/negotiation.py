@@ -70,6 +70,21 @@ def prefers_html(accept: str) -> bool:
     return page > 0 and page >= asked.get("text/plain", 0.0)
 
 
+def preferred(accept: str, kinds: tuple[str, ...]) -> str:
+    """Return the kind with the highest quality in an Accept header; the first one where none is asked for.
+
+    Example:
+        >>> preferred("text/html, application/json;q=0.1", ("application/json", "text/html"))
+        'text/html'
+        >>> preferred("text/*;q=0.5, image/png", ("application/json", "text/html"))
+        'text/html'
+    """
+    asked = {name.strip().lower(): _quality(rest) for name, *rest in (each.split(";") for each in accept.split(","))}
+    either = asked.get("*/*", 0.0)
+    wanted = [asked.get(kind, asked.get(kind.partition("/")[0] + "/*", either)) for kind in kinds]
+    return kinds[wanted.index(max(wanted))]
+
+
 def option(address: CatalogAddress, name: str) -> str | None:
     """Return the value of a query option that takes one, or None if it is not there.
 
@@ -93,8 +108,8 @@ def limit_of(address: CatalogAddress) -> int | None:
     text = option(address, "limit") if address.options else None
     if text is None or text == "none":
         return None
-    if not (text.isascii() and text.isdigit()) or int(text) >= 2**63:
-        raise bad_request(f"limit={text} is not a number of rows.")
+    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) >= 2**63:
+        raise bad_request(f"limit={text[:40]} is not a number of rows.")
     return int(text)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import http.client
 import ipaddress
-import logging
 import secrets
 import signal
 import socket
@@ -16,25 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cheroot.ssl.builtin import BuiltinSSLAdapter
-from cheroot.wsgi import Server
-
 from deriva_local.service.app import LONGEST_DOCUMENT, Service
 from deriva_local.service.certificate import certificate_for
+from deriva_local.service.listener import Listener
 from deriva_local.service.static import Folder
 from deriva_local.service.wsgi import LOOPBACK, Door, Rules
 from deriva_local.users.accounts import Accounts
-
-log = logging.getLogger(__name__)
-
-THREADS = 32
-"""How many requests run at once. Readers that take their time, and writers that wait in line, hold one each."""
-CONNECTIONS = 512
-"""How many callers may stay connected between two requests; the one that was silent for longest goes."""
-BACKLOG = 128
-"""How many callers may knock at the same moment: more would have to knock again, a second later."""
-SOCKET_SECONDS = 60
-GOODBYE_SECONDS = 20
 
 
 class CannotServe(OSError):
@@ -159,37 +145,14 @@ def _run(service: Service, place: Place, rules: Rules, folders: Sequence[Folder]
             signal.signal(number, handler)
 
 
-class _Server(Server):
-    """The HTTP server, with its complaints in our log."""
-
-    request_queue_size = BACKLOG
-    keep_alive_conn_limit = CONNECTIONS
-
-    @staticmethod
-    def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
-        """Bind, and let the next server have the port as soon as this one is gone, whoever chose the port.
-
-        A free port must be asked for without this option, and old connections only let go of it if they had it too.
-        """
-        socket_.bind(bind_addr)
-        socket_.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return socket_
-
-    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
-        log.log(level, "%s", msg, exc_info=traceback)
-
-
-def _server(door: Door, place: Place, folder: Path) -> Any:
-    server = _Server(
-        (place.host, place.port), door, numthreads=THREADS, timeout=SOCKET_SECONDS, shutdown_timeout=GOODBYE_SECONDS
-    )
+def _server(door: Door, place: Place, folder: Path) -> Listener:
+    server = Listener((place.host, place.port), door)
     if place.tls:
         pem = str(_certificate(place, folder))
         try:
-            server.ssl_adapter = BuiltinSSLAdapter(pem, pem)
-        except (OSError, ssl.SSLError) as error:
+            server.encrypt(pem)
+        except OSError as error:
             raise CannotServe(f"{pem} is no PEM file with a key and its certificate: {error}.") from error
-        server.ssl_adapter.context.minimum_version = ssl.TLSVersion.TLSv1_2
     return server
 
 
