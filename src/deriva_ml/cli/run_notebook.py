@@ -6,6 +6,7 @@ import atexit
 import gc
 import importlib
 import os
+import sys
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -89,9 +90,10 @@ def _run(
     """Run the notebook. What can be done at the same time is: the kernel starts while papermill is loaded and the code is
     looked at, and the rooms that commit are opened while the notebook runs.
     """
+    from deriva_ml.errors import DerivaMLExecutionError
     from deriva_ml.launch.catalog_overrides import catalog_overrides
     from deriva_ml.launch.notebook_parameters import check_names, read_file
-    from deriva_ml.launch.notebook_runner import Execute, NotebookRequest, failed, run_recorded
+    from deriva_ml.launch.notebook_runner import Execute, NotebookRequest, reported, run_recorded
     from deriva_ml.launch.notebook_told import code_of
 
     given = read_file(file)
@@ -109,9 +111,13 @@ def _run(
             return notebook_cells.execute
 
         outcome = run_recorded(request, code.result, execute, lambda: keeping[0].result().keep)
-    if error := failed(outcome):
-        raise error
-    click.echo(f"Execution {outcome.execution_rid}: Uploaded" if outcome.execution_rid else "No execution was begun.")
+    try:
+        click.echo(reported(outcome, notebook.name))
+    except DerivaMLExecutionError as error:
+        if outcome.ending.stopped_by is None:
+            raise
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(128 + outcome.ending.stopped_by)
 
 
 def main() -> None:

@@ -20,6 +20,8 @@ from deriva_ml.launch.kernel_side import TELLING_VARIABLE
 
 _EXTENSION = "--InteractiveShellApp.extra_extensions=deriva_ml.launch.kernel_side"
 _OWN_PYTHON = {"python", f"python{sys.version_info[0]}", f"python{sys.version_info[0]}.{sys.version_info[1]}"}
+_SECONDS_TO_END = 30.0
+_SECONDS_BETWEEN_LOOKS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,11 @@ class StartedKernel:
     manager: AsyncKernelManager
     language: str
     telling: Path | None
+
+    @property
+    def process(self) -> int:
+        """The number of its process."""
+        return int(getattr(self.manager.provisioner, "pid", 0) or 0)
 
     def tell(self, variables: Mapping[str, str]) -> None:
         """Put what has been found out since into the kernel's environment, before its first cell."""
@@ -59,8 +66,15 @@ def kernel_ahead(
     try:
         yield StartedKernel(manager, _language(manager.kernel_spec), telling if ours else None)
     finally:
-        if run_sync(manager.is_alive)():
-            run_sync(manager.shutdown_kernel)(now=True)
+        run_sync(_ended)(manager)
+
+
+async def _ended(manager: AsyncKernelManager) -> None:
+    """Ask the kernel to end, and wait for it. (Jupyter's own way to do both interrupts it first, and it complains.)"""
+    if await manager.is_alive():
+        await manager.request_shutdown()
+        await manager.finish_shutdown(waittime=_SECONDS_TO_END, pollinterval=_SECONDS_BETWEEN_LOOKS)
+    await manager.cleanup_resources()
 
 
 def _encrypted() -> dict[str, Any]:

@@ -6,10 +6,8 @@ may be mended and run again.
 
 from __future__ import annotations
 
-import atexit
 import json
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import datetime
@@ -20,21 +18,20 @@ from hydra_zen import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from deriva_ml.enums import ConnectionMode
-from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLException
+from deriva_ml.errors import DerivaMLConfigurationError
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
-from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.launch.composed import Composed, as_list, choices_of, plain
 from deriva_ml.launch.configs import BaseConfig, notebook_config
 from deriva_ml.launch.connection import DerivaMLConfig, connection_of
 from deriva_ml.launch.hydra_main import OUTPUT, composition
 from deriva_ml.launch.kernel_side import wait_until_loaded
+from deriva_ml.launch.notebook_begun import begin, followed, settle_earlier, tell_dry_run
 from deriva_ml.launch.notebook_told import OVERRIDES_VARIABLE
 from deriva_ml.launch.registration import find_upwards, groups, load_configs, make_importable, register, roots_of
-from deriva_ml.launch.run import VALIDATE, read_dry_run, validate
+from deriva_ml.launch.run import VALIDATE, found_inputs, read_dry_run
 from deriva_ml.launch.task import Task, stored_targets
 from deriva_ml.ml import DerivaML
-from deriva_ml.settings import SAVE_RID_VARIABLE
 from deriva_ml.workflow.source import caller
 
 _OF_EVERY_NOTEBOOK = {field.name for field in fields(BaseConfig)}
@@ -63,6 +60,7 @@ def run_notebook(
         ml, execution, config = run_notebook("analysis")
     """
     wait_until_loaded()
+    settle_earlier()
     configs = find_upwards(config_package)
     make_importable(configs)
     load_configs(config_package)
@@ -142,43 +140,18 @@ def _configuration(config: Any, workflow: Any, overrides: Sequence[str]) -> Exec
 
 
 def _begun(ml: DerivaML, configuration: ExecutionConfiguration, dry_run: Any) -> Execution:
+    """Begin the execution. Where inputs are only to be looked up, the runner's notebook ends here; Jupyter's goes on, dry."""
     dry = read_dry_run(dry_run)
-    if dry == VALIDATE:
-        validate(ml, configuration)
+    found = found_inputs(ml, configuration) if dry == VALIDATE else ""
+    if found:
+        print(found)
+    if dry and followed():
+        tell_dry_run(found)
+    if found and followed():
+        raise SystemExit
     execution = ml.create_execution(configuration, dry_run=bool(dry))
-    execution.execution_start()
-    if os.environ.get(SAVE_RID_VARIABLE):
-        _follow(execution)
+    begin(execution)
     return execution
-
-
-def _follow(execution: Execution) -> None:
-    """Under the runner a failing cell is the end, and so is the end of the last cell."""
-    shell = _shell()
-    if shell is not None:
-        shell.events.register("post_run_cell", lambda result: _fail(execution, result))
-    atexit.register(_close, execution)
-
-
-def _shell() -> Any:
-    ipython = sys.modules.get("IPython")
-    return ipython.get_ipython() if ipython is not None else None
-
-
-def _fail(execution: Execution, result: Any) -> None:
-    error = result.error_in_exec or result.error_before_exec
-    if error is not None and execution.status is ExecutionStatus.Running:
-        reason = f"cell {result.execution_count}: {type(error).__name__}: {error}"
-        execution.update_status(ExecutionStatus.Failed, error=reason)
-
-
-def _close(execution: Execution) -> None:
-    """The kernel ends in good order: so does the run, unless the notebook has committed it."""
-    try:
-        if execution.status is ExecutionStatus.Running:
-            execution.execution_stop()
-    except (DerivaMLException, OSError) as error:
-        print(f"Execution {execution.execution_rid} could not be stopped: {error}", file=sys.stderr)
 
 
 def _hydra_files(connection: DerivaMLConfig, composed: DictConfig, overrides: Sequence[str]) -> Path:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import papermill
 from jupyter_client.manager import AsyncKernelManager
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
@@ -22,7 +24,8 @@ from deriva_ml.errors import DerivaMLConfigurationError
 from deriva_ml.launch.kernel_ahead import StartedKernel
 from deriva_ml.launch.notebook_markdown import cells_of
 from deriva_ml.launch.notebook_parameters import check_declared, for_catalog, values
-from deriva_ml.launch.notebook_runner import NotebookRequest
+from deriva_ml.launch.notebook_runner import Ending, NotebookRequest
+from deriva_ml.launch.notebook_stop import stopping
 
 _ENGINE = "deriva-ml"
 _KERNEL_TROUBLE = (DeadKernelError, CellTimeoutError, RuntimeError)
@@ -47,7 +50,11 @@ class _Engine(Engine):  # type: ignore[misc]
         cls, nb_man: Any, kernel_name: str, *, kernel: AsyncKernelManager, log_output: bool = False, **_: Any
     ) -> None:
         client = _Client(nb_man, km=kernel, kernel_name=kernel_name, log=logger, log_output=log_output, timeout=None)
-        client.execute(cleanup_kc=True)
+        try:
+            client.execute()
+        finally:
+            if client.kc is not None:
+                client.kc.stop_channels()
 
 
 papermill_engines.register(_ENGINE, _Engine)
@@ -74,6 +81,7 @@ def declared(notebook: Path, kernel: str, language: str) -> Declared:
     """
     try:
         content = load_notebook_node(str(notebook))
+        content = nbformat.from_dict(content)  # type: ignore[no-untyped-call]  # format 3 comes as something less
         content.metadata["kernelspec"] = {"name": kernel, "language": language, "display_name": kernel}
         found = papermill.inspect_notebook(content)
     except (PapermillException, ValueError, AttributeError, KeyError, TypeError) as error:
@@ -101,8 +109,8 @@ def _parameter(name: str, facts: Mapping[str, Any]) -> str:
     return f"{name}{kind} = {facts['default']}{about}"
 
 
-def execute(request: NotebookRequest, kernel: StartedKernel, executed: Path) -> str | None:
-    """Execute the notebook in ``kernel``, write it with its outputs as ``executed``; return why it failed, if it did.
+def execute(request: NotebookRequest, kernel: StartedKernel, executed: Path) -> Ending:
+    """Execute the notebook in ``kernel``, write it with its outputs as ``executed``; return how it ended.
 
     Raises:
         DerivaMLConfigurationError: papermill does not take the notebook, or it does not declare a parameter.
@@ -110,25 +118,34 @@ def execute(request: NotebookRequest, kernel: StartedKernel, executed: Path) -> 
     notebook = request.notebook.absolute()
     parameters = _parameters(request, declared(notebook, kernel.manager.kernel_name, kernel.language))
     try:
-        papermill.execute_notebook(
-            _unformatted(notebook),
-            _unformatted(executed),
-            engine_name=_ENGINE,
-            parameters=parameters,
-            kernel_name=kernel.manager.kernel_name,
-            language=kernel.language,
-            cwd=str(notebook.parent),
-            log_output=request.log_output,
-            progress_bar=False,
-            kernel=kernel.manager,
-        )
+        with stopping(kernel.process) as stop:
+            papermill.execute_notebook(
+                _unformatted(notebook),
+                _unformatted(executed),
+                engine_name=_ENGINE,
+                parameters=parameters,
+                kernel_name=kernel.manager.kernel_name,
+                language=kernel.language,
+                cwd=str(notebook.parent),
+                log_output=request.log_output,
+                progress_bar=False,
+                kernel=kernel.manager,
+            )
     except PapermillExecutionError as error:
-        return f"cell {error.exec_count}: {error.ename}: {error.evalue}"
+        if stop.signal is not None:
+            return _stopped(stop.signal, executed)
+        return Ending(f"cell {error.exec_count}: {error.ename}: {error.evalue}")
     except PapermillException as error:
         raise DerivaMLConfigurationError(f"{notebook} cannot be run: {error}") from error
     except _KERNEL_TROUBLE as error:
-        return f"the kernel died in {_last_cell(executed)}: {str(error) or type(error).__name__}"
-    return None
+        return Ending(f"the kernel died in {_last_cell(executed)}: {str(error) or type(error).__name__}")
+    except KeyboardInterrupt:
+        return _stopped(stop.signal or signal.SIGINT, executed)
+    return Ending()
+
+
+def _stopped(by: signal.Signals, executed: Path) -> Ending:
+    return Ending(f"stopped by {by.name} in {_last_cell(executed)}", by)
 
 
 def _parameters(request: NotebookRequest, found: Declared) -> dict[str, Any]:

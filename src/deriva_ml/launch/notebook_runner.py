@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from deriva_ml.errors import DerivaMLExecutionError
-from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.launch.kernel import kernel_for
 from deriva_ml.launch.kernel_ahead import StartedKernel, kernel_ahead
 from deriva_ml.launch.notebook_told import told, told_of
 from deriva_ml.workflow.capture import Code
 
-Execute = Callable[["NotebookRequest", StartedKernel, Path], str | None]
-"""Executes the cells of the notebook in the kernel, writes the executed notebook; returns why it failed, if it did."""
+Execute = Callable[["NotebookRequest", StartedKernel, Path], "Ending"]
+"""Executes the cells of the notebook in the kernel, writes the executed notebook; returns how they ended."""
 Keep = Callable[[Mapping[str, Any], Path, str | None], str]
 """Takes what the kernel says of its execution, the executed notebook, and why it failed; returns the execution's RID."""
 
@@ -37,11 +36,20 @@ class NotebookRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """How the run of a notebook ended: its execution, if it came that far, and why it failed, if it did."""
+class Ending:
+    """How the cells ended: why they failed, if they did, and the signal that stopped them, if one did."""
 
-    execution_rid: str | None
-    failure: str | None
+    failure: str | None = None
+    stopped_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How the run of a notebook ended. ``said`` is what it told of itself where it recorded nothing on purpose."""
+
+    ending: Ending
+    execution_rid: str | None = None
+    said: str | None = None
 
 
 def run_recorded(
@@ -64,20 +72,30 @@ def run_recorded(
         with kernel_ahead(kernel, notebook.parent, known, lambda: told_of(code()), folder / "told.json") as started:
             cells = execute()
             started.tell(told_of(code()))
-            failure = cells(request, started, executed)
-        if not saved.exists():
-            return Outcome(None, failure)
-        rid = keep()(json.loads(saved.read_text()), executed, failure)
-    return Outcome(rid, failure)
+            ending = cells(request, started, executed)
+        facts = json.loads(saved.read_text()) if saved.exists() else None
+        if facts is None:
+            return Outcome(ending)
+        if facts["execution_rid"] is None:
+            return Outcome(ending, said=facts["said"])
+        return Outcome(ending, keep()(facts, executed, ending.failure))
 
 
-def failed(outcome: Outcome) -> DerivaMLExecutionError | None:
-    """Return the error that the outcome is, None when all cells ran."""
-    if outcome.failure is None:
-        return None
-    where = (
-        f"Execution {outcome.execution_rid} is {ExecutionStatus.Failed}; what it left is committed"
-        if outcome.execution_rid
-        else "No execution was begun"
-    )
-    return DerivaMLExecutionError(f"{outcome.failure}\n{where}.")
+def reported(outcome: Outcome, notebook: str) -> str:
+    """Return what to say of an outcome.
+
+    Raises:
+        DerivaMLExecutionError: a cell failed, or nothing was recorded although nobody asked for that.
+    """
+    failure, rid = outcome.ending.failure, outcome.execution_rid
+    if failure is not None:
+        kept = f"Execution {rid} is Failed; what it left is committed." if rid else "No execution was begun."
+        raise DerivaMLExecutionError(f"{failure}\n{kept}")
+    if rid is not None:
+        return f"Execution {rid}: Uploaded"
+    if outcome.said is None:
+        raise DerivaMLExecutionError(
+            f"{notebook} ran, and nothing of it is recorded: no cell began an execution. "
+            "A first cell does: `ml, execution, config = run_notebook()`, from deriva_ml.execution."
+        )
+    return "\n".join(text for text in (outcome.said, "A dry run: nothing is recorded.") if text)

@@ -158,11 +158,17 @@ def validate(ml: DerivaML, configuration: ExecutionConfiguration) -> None:
     Raises:
         DerivaMLNotFoundError, DerivaMLTableTypeError, DerivaMLValidationError: an input is not as declared.
     """
+    print(found_inputs(ml, configuration))
+
+
+def found_inputs(ml: DerivaML, configuration: ExecutionConfiguration) -> str:
+    """Look up every input; return what was found, as text. Raises as :func:`validate` does."""
     found = resolve(ml.session, configuration)
-    for dataset in found.described():
-        print(f"dataset {dataset['rid']} at version {dataset['version']}")
-    for spec, table in found.assets:
-        print(f"asset {spec.rid} in {table.name}")
-    for path, digest in found.files:
-        print(f"file {path}, {digest.length} bytes")
-    print("The configuration is valid.")
+    return "\n".join(
+        [
+            *(f"dataset {dataset['rid']} at version {dataset['version']}" for dataset in found.described()),
+            *(f"asset {spec.rid} in {table.name}" for spec, table in found.assets),
+            *(f"file {path}, {digest.length} bytes" for path, digest in found.files),
+            "The configuration is valid.",
+        ]
+    )

@@ -101,7 +101,21 @@ def call(
     project: Path, home: Path, command: str, *arguments: str, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run one of the launchers in the project, as a process of its own."""
+    run, environment = _as_typed(home, command, arguments, variables)
+    return subprocess.run(run, cwd=project, env=environment, capture_output=True, text=True, timeout=100)
+
+
+def start(project: Path, home: Path, command: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    """Start one of the launchers, and do not wait for it."""
+    run, environment = _as_typed(home, command, arguments, variables)
+    return subprocess.Popen(
+        run, cwd=project, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _as_typed(
+    home: Path, command: str, arguments: tuple[str, ...], variables: dict[str, str]
+) -> tuple[list[str], dict[str, str]]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DERIVA_ML")}
     environment |= {"DERIVA_ML_HOME": str(home), "HOME": str(home.parent), **variables}
-    run = [sys.executable, "-m", f"deriva_ml.cli.{command}", *arguments]
-    return subprocess.run(run, cwd=project, env=environment, capture_output=True, text=True, timeout=100)
+    return [sys.executable, "-m", f"deriva_ml.cli.{command}", *arguments], environment

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+import time
 from pathlib import Path
 
 import pytest
-from launch_lab import BEGIN, STAGE, call, commit, git, write_notebook, write_project
+from launch_lab import BEGIN, STAGE, call, commit, git, start, write_notebook, write_project
 
 from deriva_ml import DerivaML
 from deriva_ml.asset.asset import Asset
@@ -39,6 +41,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     write_notebook(project / "notebooks" / "failing.ipynb", begin, STAGE, "1 / 0", "print('never')")
     write_notebook(project / "notebooks" / "dying.ipynb", begin, STAGE, "import os; os.kill(os.getpid(), 9)")
     write_notebook(project / "notebooks" / "open.ipynb", begin, STAGE)
+    write_notebook(project / "notebooks" / "plain.ipynb", "1 + 1")
+    write_notebook(
+        project / "notebooks" / "long.ipynb", begin, STAGE, "open('began', 'w').close(); import time; time.sleep(90)"
+    )
+    second = STAGE.replace("result", "second")
+    again = (begin, begin, STAGE, begin, second, "import sys; sys.exit()", "print('never')")
+    write_notebook(project / "notebooks" / "Zwei Läufe {x}.ipynb", *again)
     commit(project, "notebooks")
     return project, folder / "home"
 
@@ -77,14 +86,6 @@ def test_a_notebook_is_recorded_with_what_it_showed(place: tuple[Path, Path], tm
     assert workflow.workflow_type == ["Analysis Notebook"]
 
 
-def test_a_notebook_that_does_not_commit_is_committed(place: tuple[Path, Path]) -> None:
-    project, home = place
-    assert call(project, home, "run_notebook", "notebooks/open.ipynb").returncode == 0
-    ml, record = newest(home)
-    assert str(record.status) == "Uploaded" and not record.status_detail
-    assert {"result.txt", "open.ipynb"} <= set(outputs(ml, record))
-
-
 @pytest.mark.parametrize(
     ("name", "said"),
     [("failing", "cell 3: ZeroDivisionError: division by zero"), ("dying", "the kernel died in cell 3")],
@@ -99,6 +100,51 @@ def test_what_a_failed_notebook_left_is_kept(place: tuple[Path, Path], tmp_path:
     assert {"result.txt", f"{name}.ipynb", f"{name}.md", f"{name}.log"} <= set(kept)
     assert said in text_of(ml, kept[f"{name}.log"], tmp_path)
     assert json.loads(text_of(ml, kept[f"{name}.ipynb"], tmp_path))["cells"]
+
+
+def test_a_signal_stops_the_cell_and_what_is_left_is_kept(place: tuple[Path, Path], tmp_path: Path) -> None:
+    project, home = place
+    began = project / "notebooks" / "began"
+    runner = start(project, home, "run_notebook", "notebooks/long.ipynb")
+    while not began.exists():
+        assert runner.poll() is None, runner.communicate()
+        time.sleep(0.02)
+    runner.send_signal(signal.SIGTERM)
+    said = runner.communicate(timeout=60)[1]
+    began.unlink()
+    assert runner.returncode == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM in cell 3" in said and "Traceback" not in said
+    ml, record = newest(home)
+    assert str(record.status) == "Failed" and "SIGTERM" in str(record.status_detail)
+    kept = outputs(ml, record)
+    assert {"result.txt", "long.ipynb"} <= set(kept)
+    assert "KeyboardInterrupt" in text_of(ml, kept["long.ipynb"], tmp_path)
+
+
+def test_a_notebook_that_begins_again_ends_what_it_began_before(place: tuple[Path, Path]) -> None:
+    """Its name holds what file systems allow and programs stumble over; sys.exit() is an end in good order."""
+    project, home = place
+    done = call(project, home, "run_notebook", "notebooks/Zwei Läufe {x}.ipynb")
+    assert done.returncode == 0, done.stderr
+    ml = DerivaML(working_dir=home)
+    third, second, first = list(ml.find_executions(sort=True))[:3]
+    assert [str(run.status) for run in (first, second, third)] == ["Aborted", "Uploaded", "Uploaded"]
+    assert "result.txt" in outputs(ml, second)
+    assert {"second.txt", "Zwei Läufe {x}.ipynb", "Zwei Läufe {x}.md"} <= set(outputs(ml, third))
+    assert not third.status_detail
+
+
+def test_a_notebook_that_records_nothing_says_so(place: tuple[Path, Path]) -> None:
+    done = call(*place, "run_notebook", "notebooks/plain.ipynb")
+    assert done.returncode == 1 and "no cell began an execution" in done.stderr
+
+
+def test_inputs_can_be_looked_up_without_running(place: tuple[Path, Path]) -> None:
+    project, home = place
+    before = len(list(DerivaML(working_dir=home).find_executions()))
+    done = call(project, home, "run_notebook", "notebooks/failing.ipynb", "dry_run=validate")
+    assert done.returncode == 0 and "The configuration is valid." in done.stdout, done.stderr
+    assert len(list(DerivaML(working_dir=home).find_executions())) == before
 
 
 def test_outputs_do_not_change_the_checksum(place: tuple[Path, Path]) -> None:
