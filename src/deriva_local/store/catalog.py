@@ -15,10 +15,12 @@ import apsw
 
 from deriva_local.model.changes import creation
 from deriva_local.service.messages import Client
-from deriva_local.store import clients, layout
+from deriva_local.store import clients, formats, layout
 from deriva_local.store.builtin import new_model
 from deriva_local.store.connections import APPLICATION, explained, opened, preallocate_log
-from deriva_local.store.place import StoreProblem, refuse_newer, sync_folder
+from deriva_local.store.database import QUEUE
+from deriva_local.store.place import sync_folder
+from deriva_local.store.queue import Queue
 from deriva_local.wire.crockford import encode
 
 FILE = "catalog.sqlite"
@@ -53,27 +55,24 @@ def _fill(connection: apsw.Connection, owner: tuple[str, ...], annotations: Mapp
     model = new_model(now, owner, annotations, new_rid)
     changes = creation(model)
     with connection:
-        connection.execute(layout.SCHEMA).fetchall()
+        for step in layout.STEPS:
+            step(connection)
         layout.write_records(connection, changes, now)
         layout.create_tables(connection, changes)
         clients.introduce(connection, model, client, now, new_rid)
         connection.execute("INSERT INTO moment VALUES (?, ?, ?)", (now, now, next(numbers)))
         connection.execute(f"PRAGMA application_id = {APPLICATION}").fetchall()
-        connection.execute(f"PRAGMA user_version = {layout.FORMAT}").fetchall()
+        connection.execute(f"PRAGMA user_version = {len(layout.STEPS)}").fetchall()
 
 
-def check(path: Path) -> None:
-    """Let a catalog's file of our format pass.
+def bring_up(path: Path, patience: float) -> None:
+    """Let a catalog's file be of our format, by bringing an older one up to date.
 
     Raises:
-        StoreProblem: it is damaged or unreadable; NewerStore: a newer program wrote it.
+        StoreProblem: it is damaged, unreadable, or of an older format and in use; NewerStore: a newer program wrote it.
     """
-    with explained(path):
-        connection = opened(path)
-        try:
-            mark, version = connection.pragma("application_id"), connection.pragma("user_version")
-        finally:
-            connection.close()
-    if mark != APPLICATION:
-        raise StoreProblem(f"{path} is not a catalog of this program.")
-    refuse_newer(path, version, layout.FORMAT)
+    queue = Queue(path.with_name(QUEUE), patience)
+    try:
+        formats.bring_up(path, queue, layout.STEPS)
+    finally:
+        queue.close()

@@ -31,6 +31,9 @@ from deriva_local.wire.errors import Refusal, busy, conflict, forbidden
 _NOW = "SELECT time, model, next_rid FROM moment ORDER BY time DESC LIMIT 1"
 _THEN = "SELECT time, model, next_rid FROM moment WHERE time <= ? ORDER BY time DESC LIMIT 1"
 _SYNC_ALONE, _SYNC_SHARED = "PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"
+QUEUE = "writers.lock"
+"""The name of the file in front of which writers wait in line; it lies beside the catalog's."""
+
 _MODELS = 16
 """How many models of different times stay in memory."""
 
@@ -149,7 +152,7 @@ class Database:
         self.path = path
         self.catalog_id = catalog_id
         self._connections = Connections(path, install, patience, self._rest)
-        self._queue = Queue(path.with_name("writers.lock"), patience)
+        self._queue = Queue(path.with_name(QUEUE), patience)
         self._log = Log(path)
         self._models: dict[int, Model] = {}
         self._pasts: dict[tuple[int, int], Model] = {}
@@ -221,6 +224,7 @@ class Database:
                 shared = self._sync_is_shared(connection)
                 try:
                     connection.execute("BEGIN IMMEDIATE")
+                    _refuse_upgraded(connection, self.path)
                     last = _last(connection)
                     model = self._model(connection, last[1])
                     session = WriteSession(self.catalog_id, connection, model, last, client)
@@ -336,6 +340,15 @@ def grown(rids: int, before: int) -> bool:
 def _last(connection: apsw.Connection) -> tuple[int, int, int]:
     row: Any = connection.execute(_NOW).fetchone()
     return (row[0], row[1], row[2])
+
+
+def _refuse_upgraded(connection: apsw.Connection, path: Path) -> None:
+    """Let a file pass that is still of our format: a newer program may have brought it up to date meanwhile."""
+    row: Any = connection.execute("PRAGMA user_version").fetchone()
+    if row[0] != len(layout.STEPS):
+        raise busy(
+            f"{path} was brought up to date by a newer version of deriva-ml: end this process and start that one."
+        )
 
 
 def _end(connection: apsw.Connection, process: int) -> None:

@@ -17,9 +17,7 @@ from deriva_local.history import versions
 from deriva_local.model.changes import Alteration, Changes
 from deriva_local.model.elements import FOREVER, Key, Model, Table
 from deriva_local.model.records import Record, assemble
-
-FORMAT = 1
-"""The version of this layout, kept in the header of the file. A newer one is not opened."""
+from deriva_local.store.formats import Step, script
 
 SCHEMA = """
 CREATE TABLE moment (time INTEGER PRIMARY KEY, model INTEGER NOT NULL, next_rid INTEGER NOT NULL);
@@ -30,6 +28,9 @@ CREATE TABLE element (
 CREATE TABLE serial (rid TEXT PRIMARY KEY, next INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE fact (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
+
+STEPS: tuple[Step, ...] = (script(SCHEMA),)
+"""What makes the oldest format, and what brings each further one up to date. The number of steps is the format of a file."""
 
 ANALYZE = "ANALYZE; CREATE TABLE IF NOT EXISTS stale (x); DROP TABLE stale"
 """Tell the query planner of the sizes of tables; the change of schema makes all connections read them."""

@@ -23,13 +23,14 @@ import apsw
 from deriva_local.acl.static import owners
 from deriva_local.service.messages import Client
 from deriva_local.store import catalog as catalog_file
+from deriva_local.store import formats
 from deriva_local.store.connections import APPLICATION, PATIENCE, READ_ONLY, Connections, explained, opened, refused
 from deriva_local.store.database import Database
-from deriva_local.store.place import ReadOnlyStore, StoreProblem, refuse_network, refuse_newer, sync_folder
+from deriva_local.store.formats import Step, script
+from deriva_local.store.place import ReadOnlyStore, StoreProblem, refuse_network, sync_folder
 from deriva_local.store.queue import Queue
 from deriva_local.wire.errors import bad_request, conflict, forbidden, not_found
 
-FORMAT = 1
 _SCHEMA = """
 CREATE TABLE catalog (
     id TEXT PRIMARY KEY, folder TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, facts TEXT NOT NULL
@@ -41,6 +42,9 @@ CREATE TABLE alias (
 CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 INSERT INTO counter VALUES ('catalog', 1), ('folder', 1);
 """
+STEPS: tuple[Step, ...] = (script(_SCHEMA),)
+"""What makes the oldest format of the registry, and what brings each further one up to date."""
+
 _ID = re.compile(r"[A-Za-z0-9_.~-]{1,63}\Z")
 
 
@@ -148,7 +152,7 @@ class Store:
         path = self._catalogs / entry.folder / catalog_file.FILE
         if not path.exists():
             raise not_found(f"Catalog '{entry.id}' does not exist any more.")
-        catalog_file.check(path)
+        catalog_file.bring_up(path, self._patience)
         return self._databases.setdefault(entry.folder, Database(path, entry.id, self._patience))
 
     def catalogs(self) -> list[Entry]:
@@ -262,12 +266,12 @@ class Store:
             raise ReadOnlyStore(f"{self.folder} cannot be made: you may not write to its parent folder.") from error
 
     def _prepare(self) -> None:
-        """Make the registry if it is not there; many processes may try at once."""
-        if self.registry.exists() and self._version() == FORMAT:
-            return
+        """Make the registry if it is not there, and bring an older one up to date; many processes may try at once."""
         try:
-            with self._queue.turn():
-                self._create()
+            if not (self.registry.exists() and self._version()):
+                with self._queue.turn():
+                    self._create()
+            formats.bring_up(self.registry, self._queue, STEPS)
         except PermissionError as error:
             raise ReadOnlyStore(READ_ONLY.format(path=self.folder)) from error
 
@@ -275,7 +279,6 @@ class Store:
         with explained(self.registry):
             connection = opened(self.registry, self._patience, create=True)
             try:
-                refuse_newer(self.registry, connection.pragma("user_version"), FORMAT)
                 if connection.pragma("user_version") == 0:
                     self._fill(connection)
             finally:
@@ -284,17 +287,16 @@ class Store:
     def _fill(self, connection: apsw.Connection) -> None:
         self._catalogs.mkdir(mode=0o700, exist_ok=True)
         with connection:
-            connection.execute(_SCHEMA).fetchall()
+            for step in STEPS:
+                step(connection)
             connection.execute(f"PRAGMA application_id = {APPLICATION}").fetchall()
-            connection.execute(f"PRAGMA user_version = {FORMAT}").fetchall()
+            connection.execute(f"PRAGMA user_version = {len(STEPS)}").fetchall()
         sync_folder(self.folder)
         sync_folder(self.folder.parent)
 
     def _version(self) -> int:
         with explained(self.registry), self._connections.lent() as connection:
-            version = int(connection.pragma("user_version"))
-        refuse_newer(self.registry, version, FORMAT)
-        return version
+            return int(connection.pragma("user_version"))
 
     @contextmanager
     def _changing(self) -> Iterator[apsw.Connection]:
