@@ -1,161 +1,167 @@
-"""The misbehaving wire: a proxy between a run and its server refuses, cuts, delays and forgets, before and after the effect."""
+"""The misbehaving wire: runs against a server that is restarted now and then, through a proxy that is worse."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import http.client
 import os
 import random
-import socket
+import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from deriva_ml import DerivaML
-from deriva_ml.catalog.session import Catalog
+from deriva_ml.catalog import session
+from deriva_ml.catalog.objects import get
 from deriva_ml.errors import DerivaMLException
 from deriva_ml.schema import create_ml_catalog
 from torture import story
+from torture.proxy import Proxy, Trap, listening
 from torture.tally import Tally
 
-BEFORE = ("cut", "401", "409", "412", "429", "500", "503")
-AFTER = ("cut after the effect", "500 after the effect", "truncated")
+RUNS = 6
+SIZE = story.life_story.Size(values=63, metrics=4, groups=3, files=6, bulk=6)
+TOKEN = {"bearer-token": "not-for-others"}
 
 
-class Proxy(BaseHTTPRequestHandler):
-    """Passes requests on; now and then something happens to one of them."""
+class Server:
+    """``deriva-ml serve`` on one port, which can be ended, gently or not, and started again."""
 
-    protocol_version = "HTTP/1.1"
-    upstream = ""
-    rate = 0.0
-    chance = random.Random(0)
-    done: list[str] = []  # noqa: RUF012 - one list for all handlers
+    def __init__(self, store: Path) -> None:
+        self.store = store
+        self.port = "0"
+        self.address = self.start()
+        self.port = str(urlsplit(self.address).port)
 
-    def handle_one_request(self) -> None:
+    def start(self) -> str:
+        """Start it; return its address once it answers."""
+        command = [
+            sys.executable,
+            "-m",
+            "deriva_ml.cli.serve",
+            "--store",
+            str(self.store),
+            "--open",
+            "--port",
+            self.port,
+        ]
+        quiet = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=quiet
+        )
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().split()[0]
+
+    def restart(self, how: signal.Signals) -> None:
+        """End it by a signal and start it again."""
+        self.stop(how)
+        self.start()
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it by a signal."""
+        self.process.send_signal(how)
         try:
-            super().handle_one_request()
-        except OSError:  # the client has gone
-            self.close_connection = True
-
-    def _pass(self) -> None:
-        body = self._body()
-        fault = self.chance.choice(BEFORE + AFTER) if self.chance.random() < self.rate else ""
-        if fault:
-            self.done.append(f"{fault}: {self.command} {self.path[:80]}")
-        if fault == "cut":
-            return self._cut()
-        if fault in BEFORE:
-            return self._answer(int(fault), b"the wire misbehaves", {"Content-Type": "text/plain", "Retry-After": "0"})
-        link = http.client.HTTPConnection(self.upstream, timeout=60)
-        try:
-            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-            link.request(self.command, self.path, body, {**headers, "Host": self.upstream})
-            answer = link.getresponse()
-            content = answer.read()
-        finally:
-            link.close()
-        if fault == "cut after the effect":
-            return self._cut()
-        if fault == "500 after the effect":
-            return self._answer(500, b"forgotten", {"Content-Type": "text/plain"})
-        kept = {k: v for k, v in answer.getheaders() if k.lower() not in ("transfer-encoding", "connection")}
-        return self._answer(answer.status, content, kept, truncated=fault == "truncated")
-
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _pass
-
-    def _body(self) -> bytes:
-        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        parts = []
-        while size := int(self.rfile.readline().strip() or b"0", 16):
-            parts.append(self.rfile.read(size))
-            self.rfile.readline()
-        self.rfile.readline()
-        return b"".join(parts)
-
-    def _answer(self, status: int, content: bytes, headers: dict[str, str], *, truncated: bool = False) -> None:
-        length = headers.pop("Content-Length", headers.pop("content-length", str(len(content))))
-        self.send_response_only(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        if status not in (204, 304):
-            self.send_header("Content-Length", length if self.command == "HEAD" else str(len(content)))
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        self.wfile.write(content[: len(content) // 2] if truncated else content)
-        if truncated and len(content) > 1:
-            self._cut()
-
-    def _cut(self) -> None:
-        self.close_connection = True
-        self.connection.shutdown(socket.SHUT_RDWR)
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+            self.process.wait(30)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
 
 
 def campaign(work: Path, seconds: float, seed: int) -> Tally:
-    """Live runs against a server through the proxy, at several rates of trouble, until the time is over."""
+    """Live runs against the server through the proxy, at several rates of trouble, until the time is over."""
     tally = Tally("the wire")
+    end = time.monotonic() + seconds
     Proxy.chance = random.Random(seed)
-    Catalog.pauses = (0.01, 0.02)
-    command = [sys.executable, "-m", "deriva_ml.cli.serve", "--store", str(work / "store"), "--port", "0", "--open"]
-    server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+    session.PAUSES = (0.01, 0.02)
+    os.environ["DERIVA_ML_TIMEOUT"] = "1.5"
+    server = Server(work / "store")
+    trap, proxy = listening(Trap), listening(Proxy)
+    Proxy.upstream, Proxy.elsewhere = urlsplit(server.address).netloc, f"localhost:{trap.server_port}"
     try:
-        assert server.stdout is not None
-        Proxy.upstream = urlsplit(server.stdout.readline().split()[0]).netloc
-        proxy = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
-        proxy.daemon_threads = True
-        threading.Thread(target=proxy.serve_forever, daemon=True).start()
-        _attack(work, f"http://localhost:{proxy.server_port}", time.monotonic() + seconds, tally)
-        proxy.shutdown()
+        while not tally.points or time.monotonic() < end:
+            _catalog(work, f"http://localhost:{proxy.server_port}", server, end, tally)
     finally:
-        server.terminate()
-        server.wait(30)
+        proxy.shutdown()
+        trap.shutdown()
+        server.stop(signal.SIGKILL)
+    for caught in Trap.caught:
+        tally.blame("another host got credentials or data", "lost", caught)
+    kinds = Counter(each.partition(":")[0] for each in Proxy.done)
+    tally.notes.append("wire: " + ", ".join(f"{count} x {kind}" for kind, count in sorted(kinds.items())))
     return tally
 
 
-def _attack(work: Path, address: str, end: float, tally: Tally) -> None:
-    loop = story.life_story
-    real = loop.DerivaML
+def _catalog(work: Path, address: str, server: Server, end: float, tally: Tally) -> None:
+    """Runs on one catalog, each through a wire of its own badness; then the wire is well again and all is judged."""
+    made = create_ml_catalog(address, "domain", credential={})
+    story.life_story.DerivaML = functools.partial(_open, address, made.catalog_id)
+    home = work / "home"
+    shutil.rmtree(home, ignore_errors=True)
+    story.life_story.prepare(home, SIZE.values)
+    told, before = story.life_story.Acknowledged(home / "acknowledged.jsonl"), len(Proxy.done)
+    for number in range(RUNS):
+        if number and time.monotonic() > end:
+            break
+        _run(home, told, number, server, tally)
+    story.judge(home, f"wire, {len(Proxy.done) - before} troubles, the last: {Proxy.done[-3:]}", tally, number + 1)
+    if not tally.problems:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(home.with_name("home-sources"))
+
+
+def _run(home: Path, told: object, number: int, server: Server, tally: Tally) -> None:
+    Proxy.rate = Proxy.chance.choice((0.01, 0.03, 0.1, 0.3))
     try:
-        while not tally.points or time.monotonic() < end:
-            Proxy.rate = 0.0
-            made = create_ml_catalog(address, "domain", credential={})
-            loop.DerivaML = functools.partial(_open, address, made.catalog_id)
-            for name in ("home", "template"):
-                (work / name).exists() and (work / name).rename(work / f"{name}-{time.monotonic_ns()}")
-            loop.prepare(work / "home", story.SIZE.values)
-            (work / "home").rename(work / "template")
-            home = story.renew(work)
-            _runs(home, work, end, tally)
+        with _restarts(server) if Proxy.chance.random() < 0.3 else contextlib.nullcontext():
+            story.life_story.live(home, told, number, SIZE)
+            _download(home, tally)
+    except (DerivaMLException, OSError):
+        return  # a clear error; what was acknowledged before it must survive
     finally:
-        loop.DerivaML = real
+        Proxy.rate = 0.0
+
+
+def _download(home: Path, tally: Tally) -> None:
+    """What is downloaded over the bad wire is whole, or an error."""
+    ml = story.life_story.DerivaML(working_dir=home)
+    for asset in ml.list_assets("Picture")[-20:]:
+        if asset.filename.startswith("target"):
+            continue
+        target = home.with_name("downloaded")
+        try:
+            get(ml.session, asset.url, target, md5=asset.md5)
+        except DerivaMLException:
+            continue
+        if story.life_story._md5(target.read_bytes()) != asset.md5:
+            tally.blame("download", "lost", f"{asset.filename} is damaged, and nothing was said")
+
+
+@contextlib.contextmanager
+def _restarts(server: Server) -> Iterator[None]:
+    """End the server again and again while the block runs, and start it again."""
+    over = threading.Event()
+
+    def restart() -> None:
+        while not over.wait(Proxy.chance.uniform(0.2, 2)):
+            Proxy.done.append("restart: of the server")
+            server.restart(Proxy.chance.choice((signal.SIGKILL, signal.SIGTERM)))
+
+    thread = threading.Thread(target=restart)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _open(address: str, catalog: str, working_dir: Path) -> DerivaML:
-    return DerivaML(address, catalog, working_dir=working_dir, credential={})
-
-
-def _runs(home: Path, work: Path, end: float, tally: Tally) -> None:
-    """Five runs on one catalog, each through a wire of its own badness; then the wire is well again and all is judged."""
-    told = story.life_story.Acknowledged(home / "acknowledged.jsonl")
-    done: list[str] = []
-    for number in range(5):
-        if number and time.monotonic() > end:
-            break
-        Proxy.rate = Proxy.chance.choice((0.01, 0.03, 0.1, 0.3))
-        Proxy.done = done
-        try:
-            story.life_story.live(home, told, number, story.SIZE)
-        except (DerivaMLException, OSError):
-            continue  # a clear error; what was acknowledged before it must survive
-        finally:
-            Proxy.rate = 0.0
-    story.judge(home, f"wire, {len(done)} troubles, the last: {done[-3:]}", tally, number + 1)
+    return DerivaML(address, catalog, working_dir=working_dir, credential=TOKEN)

@@ -33,7 +33,11 @@ class DerivaMLAuthenticationError(DerivaMLConfigurationError):
 
 
 class DerivaMLOfflineError(DerivaMLConfigurationError):
-    """The server cannot be reached, or the work asked for needs one."""
+    """The server cannot be reached, or the work asked for needs one. ``doubtful``: what was asked may have been done."""
+
+    def __init__(self, message: str, *, doubtful: bool = False) -> None:
+        super().__init__(message)
+        self.doubtful = doubtful
 
 
 # -------------------------------------------------------------------------------------------------------------- data

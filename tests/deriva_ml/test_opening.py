@@ -328,7 +328,8 @@ def test_a_read_on_a_line_that_went_dead_is_sent_again_a_write_is_not(
     server.statuses = [0]
     with pytest.raises(DerivaMLOfflineError, match="does not answer"):
         ml.session.request("POST", "/entity/lab:T", json=[])
-    server.statuses = [0, 0]
+    ml.session.pauses = (0.0, 0.0)
+    server.statuses = [0, 0, 0]
     with pytest.raises(DerivaMLOfflineError):
         ml.session.latest_snapshot()
 

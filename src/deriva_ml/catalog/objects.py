@@ -172,19 +172,15 @@ def _put_chunked(
     last = (length - 1) // CHUNK
     missing = [number for number in range(last + 1) if number not in done]
 
-    def send(number: int) -> int:
+    for number in missing:  # one after the other: a cut at any byte costs one chunk of a file at most
         size = min(CHUNK, length - number * CHUNK)
         chunk = {"content-type": "application/octet-stream", "content-length": str(size)}
         catalog.hatrac("PUT", f"{job}/{number}", headers=chunk, body=file, offset=number * CHUNK, length=size)
-        return number
-
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        for number in threads.map(send, missing):
-            done.add(number)
-            if resume is not None:
-                resume.sent(number)
-            if progress is not None:
-                progress(min(len(done) * CHUNK, length), length)
+        done.add(number)
+        if resume is not None:
+            resume.sent(number)
+        if progress is not None:
+            progress(min(len(done) * CHUNK, length), length)
     return _location(catalog.hatrac("POST", job, headers={"content-length": "0"}))
 
 

@@ -196,7 +196,7 @@ def insert(
         if given:
             options.append(f"nondefaults={','.join(name for name in SYSTEM_COLUMNS if name in given)}")
         body = [{**partly, **row} for row in batch] if partly else [dict(row) for row in batch]
-        stored += _rows(catalog.request("POST", f"/entity/{table.path}?{'&'.join(options)}", json=body).body)
+        stored += catalog.read(catalog.request("POST", f"/entity/{table.path}?{'&'.join(options)}", json=body))
     return stored
 
 
@@ -213,7 +213,7 @@ def update(
     named = (*keys, *targets)
     stored: list[Row] = []
     for batch in batches({name: row.get(name) for name in named} for row in rows):
-        stored += _rows(catalog.request("PUT", address, json=batch).body)
+        stored += catalog.read(catalog.request("PUT", address, json=batch))
     return stored
 
 
@@ -230,7 +230,9 @@ def update_if(
     }
     correlated = ",".join(["RID", *(f"{alias}:={encode(name)}" for alias, name in old.items())])
     assigned = ",".join(f"{alias}:={encode(name)}" for alias, name in new.items())
-    return bool(_rows(catalog.request("PUT", f"/attributegroup/{table.path}/{correlated};{assigned}", json=[row]).body))
+    return bool(
+        catalog.read(catalog.request("PUT", f"/attributegroup/{table.path}/{correlated};{assigned}", json=[row]))
+    )
 
 
 def delete(catalog: Catalog, table: TableName, where: Mapping[str, Any]) -> int:
@@ -258,8 +260,3 @@ def batches(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
         size += length
     if part:
         yield part
-
-
-def _rows(body: bytes) -> list[Row]:
-    rows: list[Row] = json.loads(body)
-    return rows

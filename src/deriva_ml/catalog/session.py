@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from deriva_ml.catalog.answers import may_repeat, refusal
+from deriva_ml.catalog.answers import is_repeatable, may_repeat, refusal, wait_asked
 from deriva_ml.catalog.model import CatalogModel
 from deriva_ml.catalog.port import Port, Request, Response
-from deriva_ml.clock import pause
+from deriva_ml.clock import monotonic, now, pause
 from deriva_ml.errors import (
     DerivaMLCatalogError,
     DerivaMLConfigurationError,
@@ -21,7 +21,9 @@ from deriva_ml.errors import (
 from deriva_ml.names import ML_SCHEMA
 
 PAUSES = (0.1, 0.5, 2.0)
-"""Seconds before each repetition of a request that a busy server refused."""
+"""Seconds before each repetition of a request that a busy server refused, or whose answer was lost; a server may ask for more."""
+PATIENCE = 90.0
+"""Seconds after which a request whose answers are lost is not repeated any more."""
 READS = frozenset({"GET", "HEAD"})
 JSON = {"content-type": "application/json", "accept": "application/json"}
 
@@ -104,7 +106,7 @@ class Catalog:
             DerivaMLOfflineError: no answer came.
             DerivaMLAuthenticationError: 401.
             DerivaMLConflictError: 409 or 412.
-            DerivaMLServerError: 429 or 5xx, after repeating what may be repeated.
+            DerivaMLServerError: 429 or 5xx, after repeating what may be repeated, as late as the server asks for.
             DerivaMLCatalogError: any other refusal.
             DerivaMLReadOnlyError: this is a snapshot, and the request would change it.
         """
@@ -142,16 +144,20 @@ class Catalog:
         return self._answered(request, lambda again: self.port.fetch(again, target))
 
     def _answered(self, request: Request, send: Callable[[Request], Response]) -> Response:
-        try:
-            response = send(request)
-        except DerivaMLOfflineError:
-            if request.method not in READS:
-                raise
-            response = send(request)  # a connection that was idle for long may be closed without a word
+        began = monotonic()
         for seconds in self.pauses:
-            if response.status < 400 or not may_repeat(request.method, response.status):
-                break
-            pause(seconds)
+            wait = seconds
+            try:
+                response = send(request)
+            except DerivaMLOfflineError as error:
+                if not (error.doubtful and is_repeatable(request)) or monotonic() - began > PATIENCE:
+                    raise
+            else:
+                if response.status < 400 or not may_repeat(request, response.status):
+                    break
+                wait = max(seconds, wait_asked(response.headers, now()) or 0.0)
+            pause(wait)
+        else:
             response = send(request)
         if response.status >= 400:
             raise refusal(self.host, request, response)
@@ -159,7 +165,12 @@ class Catalog:
 
     def get(self, path: str) -> Any:
         """Return the JSON document at ``path`` below the catalog; raises as :meth:`request` does."""
-        return self.read(self.request("GET", path))
+        try:
+            return self.read(self.request("GET", path))
+        except DerivaMLOfflineError as error:
+            if not error.doubtful:
+                raise
+        return self.read(self.request("GET", path))  # what came was damaged on the way
 
     @staticmethod
     def read(response: Response) -> Any:
@@ -173,7 +184,8 @@ class Catalog:
         except ValueError as error:
             raise DerivaMLOfflineError(
                 f"No catalog answered ({response.status}, {response.headers.get('content-type', 'no content type')}): is this a Deriva "
-                "server, and does no login page or proxy stand before it? Nothing staged is lost."
+                "server, and does no login page or proxy stand before it? Nothing staged is lost.",
+                doubtful="html" not in response.headers.get("content-type", ""),
             ) from error
 
     # ---------------------------------------------------------------------------------------------- model and moments
@@ -189,7 +201,7 @@ class Catalog:
         known = {"if-none-match": self._model_etag} if self._model is not None and self._model_etag else {}
         response = self.request("GET", "/schema", headers=known)
         if response.status != 304 or self._model is None:
-            self.know(json_text.loads(response.body), response.headers.get("etag", ""))
+            self.know(self.read(response), response.headers.get("etag", ""))
         return self.model()
 
     def know(self, document: Mapping[str, Any], etag: str) -> None:
