@@ -165,8 +165,9 @@ class Catalog:
 
     def get(self, path: str) -> Any:
         """Return the JSON document at ``path`` below the catalog; raises as :meth:`request` does."""
+        response = self.request("GET", path)
         try:
-            return self.read(self.request("GET", path))
+            return self.read(response)
         except DerivaMLOfflineError as error:
             if not error.doubtful:
                 raise
