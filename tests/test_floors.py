@@ -92,6 +92,7 @@ LAZY_ALLOWED = (
 ADAPTERS = {
     "deriva_ml/catalog/clients.py": {"deriva"},
     "deriva_ml/catalog/embedded.py": {"deriva_local"},
+    "deriva_ml/execution/progress.py": {"rich", "tqdm"},
     "deriva_local/query/patience.py": {"regex"},
     "deriva_ml/catalog/remote.py": {"deriva", "requests", "urllib3"},
     "deriva_ml/bag/verify.py": {"bdbag"},

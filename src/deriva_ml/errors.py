@@ -10,7 +10,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 
 class DerivaMLException(Exception):
@@ -198,7 +198,14 @@ class DerivaMLDirtyWorkflowError(DerivaMLWorkflowError):
 
 
 class DerivaMLUploadError(DerivaMLExecutionError):
-    """A commit did not finish. Nothing staged is lost; `commit_output_assets()` goes on where it stopped."""
+    """A commit did not finish. Nothing staged is lost; `commit_output_assets()` goes on where it stopped.
+
+    ``failures`` has the reason for each file that is known to be in the way, by its name in the manifest.
+    """
+
+    def __init__(self, message: str, failures: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.failures: dict[str, str] = dict(failures or {})
 
 
 class DerivaMLBusyError(DerivaMLExecutionError):

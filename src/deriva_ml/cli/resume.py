@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from deriva_ml.cli.options import catalog_options, emit, json_option, open_catalog
+from deriva_ml.execution.progress import showing
 
 
 @click.command("resume")
@@ -18,7 +19,8 @@ def command(rid: str, commit: bool, home: str | None, host: str | None, catalog:
     Where the workspace has lost its record, it is rebuilt from the manifest in the execution's folder.
     """
     exe = open_catalog(home, host, catalog).resume_execution(rid)
-    committed = exe.commit_output_assets().total_uploaded if commit else None
+    with showing("quiet" if as_json else None):
+        committed = exe.commit_output_assets().total_uploaded if commit else None
     pending = exe.pending_summary()
     if as_json:
         files, rows = pending.total_pending_files, pending.total_pending_rows

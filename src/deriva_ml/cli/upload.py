@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from deriva_ml.cli.main import run
 from deriva_ml.cli.options import HOME_HELP, emit, json_option, mode_option, open_catalog
 from deriva_ml.enums import ConnectionMode
 from deriva_ml.errors import DerivaMLException, DerivaMLOfflineError
+from deriva_ml.execution.progress import showing
 from deriva_ml.execution.report import UploadReport
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ CLEAN, PARTIAL, FATAL, INTERRUPTED = 0, 1, 2, 130
 @click.option("--seal", is_flag=True, help="Commit nothing: write a sealed bag of each, for a machine that can.")
 @click.option("--to", metavar="FILE", help="The sealed bag to write, or the folder for several. Needs --seal.")
 @click.option("--bag", "bags", metavar="FILE", multiple=True, help="A sealed bag of another machine; can be repeated.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
 @json_option
 def command(
     host: str | None,
@@ -49,6 +51,7 @@ def command(
     seal: bool,
     to: str | None,
     bags: tuple[str, ...],
+    quiet: bool,
     as_json: bool,
 ) -> None:
     """Commit what earlier runs left staged: files, feature values, metrics.
@@ -64,11 +67,12 @@ def command(
         if mode == ConnectionMode.offline:
             raise DerivaMLOfflineError("A commit writes to the catalog, so it cannot be made offline; --seal can.")
         ml = open_catalog(working_dir, host, catalog)
-        report = (
-            _load(ml, bags, clean)
-            if bags
-            else ml.commit_pending_executions(execution_rids=executions or None, clean_folder=clean)
-        )
+        with showing("quiet" if quiet or as_json else None):
+            report = (
+                _load(ml, bags, clean)
+                if bags
+                else ml.commit_pending_executions(execution_rids=executions or None, clean_folder=clean)
+            )
     except DerivaMLException as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(FATAL)
@@ -134,14 +138,7 @@ def _text(report: UploadReport) -> str:
         if report.errors:
             return "Nothing was committed."
         return "Nothing is waiting to be committed."
-    lines = [
-        f"Executions {', '.join(report.execution_rids)}: {report.total_uploaded} rows committed, {report.total_failed} not."
-    ]
-    lines += [
-        f"  {name}: {row['uploaded']} committed" + (f", {row['failed']} not" if row["failed"] else "")
-        for name, row in sorted(report.per_table.items())
-    ]
-    return "\n".join(lines + [f"  note: {note}" for note in report.notes])
+    return str(replace(report, errors=[]))  # these go to the error stream
 
 
 def main() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLException
 from deriva_ml.execution.bring import waits
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.manifest import EntryState
-from deriva_ml.execution.pending import pending_of
 from deriva_ml.execution.recover import recover_workspace, reopen
 from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
 from deriva_ml.execution.staged import Staged
@@ -73,18 +72,20 @@ def _commit_one(
     except DerivaMLException as error:
         report = UploadReport(execution_rids=[rid], errors=[f"{rid}: {error}"])
         if store.get(rid) is not None:
-            _count_failed(store, rid, report)
+            _count_failed(store, rid, report, getattr(error, "failures", {}))
         return report
 
 
-def _count_failed(store: ExecutionStore, rid: str, report: UploadReport) -> None:
+def _count_failed(store: ExecutionStore, rid: str, report: UploadReport, reasons: Mapping[str, str]) -> None:
     staged = Staged(store, rid)
-    report.items += [
-        UploadItem(rid, entry.table, entry.file_name, "failed", length=entry.length)
-        for entry in staged.entries(EntryState.PENDING, EntryState.SEALED)
-    ]
-    summary = pending_of(staged)
-    for asset in summary.assets:
-        report.count("", asset.table, failed=asset.pending)
-    for row in summary.rows:
-        report.count("", row.table, failed=row.pending)
+    for entry in staged.entries(EntryState.PENDING, EntryState.SEALED):
+        report.count(entry.schema, entry.table, failed=1)
+        reason = reasons.get(entry.label)
+        report.items.append(
+            UploadItem(
+                rid, entry.table, entry.file_name, "failed", length=entry.length, schema=entry.schema, reason=reason
+            )
+        )
+    for (schema, table), number in staged.feature_tables(staged.newest_feature()).items():
+        report.count(schema, table, failed=number)
+        report.items.append(UploadItem(rid, table, "", "failed", schema=schema, count=number))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import shutil
 from collections.abc import Sequence
+from types import TracebackType
 
 import apsw
 
@@ -24,20 +26,20 @@ from deriva_ml.execution.identify import identify
 from deriva_ml.execution.load import load_assets, load_features, load_links, load_objects, verify
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.plan import AssetGroup, bag_model, bag_payloads, bag_tables, groups
+from deriva_ml.execution.progress import Telling
 from deriva_ml.execution.provenance import record_gaps
 from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
 from deriva_ml.execution.run import OUT_OF_REACH, Run
-from deriva_ml.execution.seal import check, seal
+from deriva_ml.execution.seal import check, seal, to_seal
 from deriva_ml.execution.states import Event, ExecutionStatus
 from deriva_ml.files import write_whole
 from deriva_ml.names import TableName
 from deriva_ml.schema.install import unknown_file
+from deriva_ml.settings import find_home
 
 log = logging.getLogger(__name__)
 
 S = ExecutionStatus
-
-_GOES_ON = "Nothing staged is lost: `commit_output_assets()` (or `deriva-ml-upload --execution {0}`) goes on where this stopped."
 
 
 def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> UploadReport:
@@ -66,13 +68,38 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
             run.staged.entries(EntryState.PENDING)
         )  # what the state promises is on the disk before it
         _begin(run)
-        try:
-            report = _upload(run, notes, clean, progress)
-        except KeyboardInterrupt as stop:
-            stop.add_note(f"The commit of execution {run.rid} was interrupted. {_GOES_ON.format(run.rid)}")
-            raise
+        with _says_how_to_go_on(run), Telling(run.rid, progress) as telling:
+            report = _upload(run, notes, clean, telling)
         report.notes += notes
         return report
+
+
+def _goes_on(run: Run) -> str:
+    """Return what to do after a commit that did not end, with the command that does it."""
+    home = run.store.workspace.parent.parent
+    words = ["deriva-ml-upload", "--execution", run.rid]
+    words += [] if run.session.port.links_files else ["--host", run.session.host]
+    words += (
+        [] if run.session.port.links_files and run.session.catalog_id == "1" else ["--catalog", run.session.catalog_id]
+    )
+    words += [] if home == find_home() else ["--working-dir", str(home)]
+    return f"Nothing staged is lost: `commit_output_assets()` (or `{shlex.join(words)}`) goes on where this stopped."
+
+
+class _says_how_to_go_on:
+    """Adds to whatever ends a commit from outside (Ctrl-C, an error of a callback) what to do next."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(error, DerivaMLException):
+            error.add_note(f"The commit of execution {self._run.rid} was interrupted. {_goes_on(self._run)}")
 
 
 def end_run(run: Run) -> None:
@@ -102,21 +129,23 @@ def _begin(run: Run) -> None:
         raise _unfinished(run, error) from error
 
 
-def _upload(run: Run, notes: Sequence[str], clean: bool, progress: UploadCallback | None) -> UploadReport:
+def _upload(run: Run, notes: Sequence[str], clean: bool, telling: Telling) -> UploadReport:
     began = monotonic()
     newest = run.staged.newest_feature()  # read before the files are sealed: what a value refers to is sealed as well
     try:
-        seal(run, progress)
-        return _send(run, notes, newest, began, clean, progress)
+        telling.total = to_seal(run)
+        seal(run, telling)
+        return _send(run, notes, newest, began, clean, telling)
     except (DerivaMLException, OSError, apsw.Error) as error:
         _failed(run, error)
         if isinstance(error, DerivaMLUploadError):
+            error.add_note(_goes_on(run))
             raise
         raise _unfinished(run, error) from error
 
 
 def _unfinished(run: Run, error: BaseException) -> DerivaMLUploadError:
-    return DerivaMLUploadError(f"The commit of execution {run.rid} did not finish: {error}\n{_GOES_ON.format(run.rid)}")
+    return DerivaMLUploadError(f"The commit of execution {run.rid} did not finish: {error}\n{_goes_on(run)}")
 
 
 def _failed(run: Run, error: BaseException) -> None:
@@ -126,14 +155,13 @@ def _failed(run: Run, error: BaseException) -> None:
         error.add_note(f"The failure could not be recorded either: {second}")
 
 
-def _send(
-    run: Run, notes: Sequence[str], newest: int, began: float, clean: bool, progress: UploadCallback | None
-) -> UploadReport:
+def _send(run: Run, notes: Sequence[str], newest: int, began: float, clean: bool, telling: Telling) -> UploadReport:
     entries = _identified(run, run.staged.entries(EntryState.SEALED))
     if entries or run.staged.feature_tables(newest):
         run.staging.write_manifest()
         _write_bag(run, groups(run, entries), newest)
-    load_objects(run, entries, progress)
+    telling.total = len({entry.url for entry in entries})
+    load_objects(run, entries, telling)
     loaded = load_assets(run, groups(run, entries))
     report = UploadReport(execution_rids=[run.rid])
     for group in loaded:
@@ -219,13 +247,23 @@ def _tell(report: UploadReport, done: Sequence[Entry], features: dict[TableName,
         state = "reused" if entry.reused else "uploaded"
         report.items.append(
             UploadItem(
-                report.execution_rids[0], entry.table, entry.file_name, state, entry.rid, entry.url, entry.length
+                report.execution_rids[0],
+                entry.table,
+                entry.file_name,
+                state,
+                entry.rid,
+                entry.url,
+                entry.length,
+                entry.schema,
             )
         )
         if entry.reused:
             report.notes.append(f"{entry.label} was in the catalog already, as {entry.rid}")
     for table, count in features.items():
         report.count(table.schema, table.name, uploaded=count)
+        report.items.append(
+            UploadItem(report.execution_rids[0], table.name, "", "uploaded", schema=table.schema, count=count)
+        )
 
 
 def _tidy(run: Run, done: Sequence[Entry], report: UploadReport, clean: bool) -> None:

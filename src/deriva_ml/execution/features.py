@@ -20,6 +20,8 @@ from deriva_ml.feature.record import FeatureRecord
 from deriva_ml.names import TableName
 from deriva_ml.rid import is_rid
 
+STAGED = "staged "
+"""Marks the key of a staged file that stands where its RID will be."""
 FindEntry = Callable[[str | os.PathLike[str]], Entry | None]
 
 
@@ -77,6 +79,7 @@ class _Checking:
         self._rid = rid
         self._find_entry = find_entry
         self._name = feature.feature_name
+        self._of_assets = feature.target_table.is_asset
         self._keys = (feature.target_column, *feature.qualifier_columns)
         self._columns = (*self._keys, *feature.value_columns)
         self._terms = tuple(feature.term_columns.items())
@@ -100,11 +103,27 @@ class _Checking:
             key = (column, given[column])
             values[column] = self._known[key] if key in self._known else self._term(table, key, target)
         assets = self._assets_of(given, values, f"{target}") if self._assets else {}
-        for column in self._keys:
+        if not is_rid(target):
+            target = self._staged_target(target, values, assets)
+        for column in self._keys[1:]:
             if not is_rid(values[column]):
                 self.problems.append(f"{target}: {column} is {values[column]!r}, which is not a RID")
-        identity = json.dumps([values[column] for column in self._keys]) if len(self._keys) > 1 else f'["{target}"]'
+        plain_key = len(self._keys) == 1 and not assets
+        identity = f'["{target}"]' if plain_key else json.dumps([values[column] for column in self._keys])
         return identity, as_text(values), as_text(assets) if assets else "{}"
+
+    def _staged_target(self, target: Any, values: dict[str, Any], assets: dict[str, int]) -> str:
+        """Let the file that a value is about stand for the asset that it will be."""
+        column = self._keys[0]
+        entry = self._find_entry(target) if self._of_assets else None
+        if entry is None:
+            staged = ", nor a file that this execution has registered" if self._of_assets else ""
+            self.problems.append(f"{target}: {column} is {str(target)!r}, which is not a RID{staged}")
+            return str(target)
+        assets[column] = entry.id
+        self.named.add(entry.id)
+        values[column] = f"{STAGED}{entry.key}"
+        return f"{STAGED}{entry.key}"
 
     def _term(self, table: TableName, key: tuple[str, Any], target: str) -> str | None:
         """Look up the proper name of a term of a column, and remember it."""

@@ -14,11 +14,11 @@ from itertools import islice
 from deriva_ml.catalog import objects
 from deriva_ml.catalog.rows import Row, count, insert, select
 from deriva_ml.enums import AssetRole, ExecAssetType
-from deriva_ml.errors import DerivaMLIntegrityError
+from deriva_ml.errors import DerivaMLConflictError, DerivaMLIntegrityError, DerivaMLUploadError
 from deriva_ml.execution.identify import read_by_url
 from deriva_ml.execution.manifest import Entry
 from deriva_ml.execution.plan import AssetGroup, feature_rows
-from deriva_ml.execution.report import UploadProgress
+from deriva_ml.execution.report import UploadProgress, listed
 from deriva_ml.execution.run import Run
 from deriva_ml.names import TableName
 
@@ -43,8 +43,13 @@ def load_objects(run: Run, entries: Iterable[Entry], progress: Progress | None) 
             _link(run, distinct[start : start + TOGETHER], progress)
         return
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        for _ in threads.map(lambda entry: _put(run, entry, progress), distinct):
-            pass
+        refused = dict(filter(None, threads.map(lambda entry: _refused(run, entry, progress), distinct)))
+    if refused:
+        reasons = listed(f"{label}: {reason}" for label, reason in refused.items())
+        raise DerivaMLUploadError(
+            f"{len(refused)} of {len(distinct)} files of execution {run.rid} were not taken; the others are in the object store:\n{reasons}",
+            refused,
+        )
 
 
 def _link(run: Run, entries: Sequence[Entry], progress: Progress | None) -> None:
@@ -64,6 +69,15 @@ def _sealed_file(run: Run, entry: Entry) -> objects.SealedFile:
         mimetypes.guess_type(entry.file_name)[0] or "application/octet-stream",
         entry.file_name,
     )
+
+
+def _refused(run: Run, entry: Entry, progress: Progress | None) -> tuple[str, str] | None:
+    """Send a file; return which one and why when the store does not take this one, so that the others go on."""
+    try:
+        _put(run, entry, progress)
+    except (DerivaMLConflictError, DerivaMLIntegrityError) as error:
+        return entry.label, str(error)
+    return None
 
 
 def _put(run: Run, entry: Entry, progress: Progress | None) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from html import escape
 from typing import TypeAlias
 
 
@@ -29,7 +31,11 @@ UploadCallback: TypeAlias = Callable[[UploadProgress], None]
 
 @dataclass(frozen=True, slots=True)
 class UploadItem:
-    """What became of one file; ``state`` is "uploaded", "reused" (the catalog had it already) or "failed" (still waiting)."""
+    """What became of one file, or of the values of one feature table (``file_name`` is empty, ``count`` says how many).
+
+    ``state`` is "uploaded", "reused" (the catalog had it already: ``rid`` is that asset) or "failed" (still waiting;
+    ``reason`` says why, where it is known of this one).
+    """
 
     execution_rid: str
     table: str
@@ -38,6 +44,14 @@ class UploadItem:
     rid: str | None = None
     url: str | None = None
     length: int | None = None
+    schema: str = ""
+    count: int = 1
+    reason: str | None = None
+
+    def __str__(self) -> str:
+        what = self.file_name or f"{self.count:,} values"
+        said = {"reused": f"there already, as {self.rid}", "failed": f"failed: {self.reason or 'still waiting'}"}
+        return f"{self.table}/{what}: {said.get(self.state, self.rid or self.state)}"
 
 
 @dataclass(slots=True)
@@ -55,6 +69,38 @@ class UploadReport:
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     items: list[UploadItem] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        """Return the report as text: one line for each table, then what failed and what is worth knowing."""
+        if not self.execution_rids:
+            return "\n".join(["Nothing was committed.", *(f"  error: {error}" for error in self.errors)])
+        who = f"Execution{'s' if len(self.execution_rids) > 1 else ''} {', '.join(self.execution_rids)}"
+        failed = f", {self.total_failed:,} still waiting" if self.total_failed else ""
+        lines = [f"{who}: {self.total_uploaded:,} rows committed{failed}"]
+        lines += [f"  {name}: {text}" for name, text in self._tables()]
+        lines += [f"  {item}" for item in self.items if item.state == "failed"]
+        return "\n".join([*lines, *(f"  note: {note}" for note in self.notes), *(f"  error: {e}" for e in self.errors)])
+
+    def _repr_html_(self) -> str:
+        """Return the report for a notebook."""
+        rows = "".join(f"<tr><td>{escape(name)}</td><td>{escape(text)}</td></tr>" for name, text in self._tables())
+        first, *_ = str(self).partition("\n")
+        more = [*(str(item) for item in self.items if item.state == "failed"), *self.notes, *self.errors]
+        listing = "".join(f"<li>{escape(text)}</li>" for text in more)
+        return f"<p>{escape(first)}</p><table>{rows}</table>" + (f"<ul>{listing}</ul>" if listing else "")
+
+    def _tables(self) -> list[tuple[str, str]]:
+        """Return what became of each table; its schema is named where two schemas have a table of that name."""
+        names = Counter(key.rpartition("/")[2] for key in self.per_table)
+        there = Counter(f"{item.schema}/{item.table}" for item in self.items if item.state == "reused")
+        found = []
+        for key, row in sorted(self.per_table.items()):
+            short = key.rpartition("/")[2]
+            text = f"{row['uploaded']:,} committed"
+            text += f", {there[key]:,} of them there already" if there[key] else ""
+            text += f", {row['failed']:,} still waiting" if row["failed"] else ""
+            found.append((key if names[short] > 1 else short, text))
+        return found
 
     def count(self, schema: str, table: str, *, uploaded: int = 0, failed: int = 0) -> None:
         """Add what became of rows of one table."""

@@ -110,6 +110,12 @@ def _missing_metadata(session: Catalog, entries: Sequence[Entry]) -> Iterable[st
             yield f"{entry.label}: {entry.table} has no column {unknown!r}"
 
 
+def to_seal(run: Run) -> int:
+    """Return how many files a commit will seal: those registered, and those made of what was logged."""
+    logged = [run.staged.parameters(pending=True), run.staged.metrics(pending=True)]
+    return len(run.staged.entries(EntryState.PENDING)) + sum(map(bool, logged))
+
+
 def seal(run: Run, progress: Progress | None) -> None:
     """Seal every pending file, and what was logged.
 

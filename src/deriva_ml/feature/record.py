@@ -86,7 +86,8 @@ class FeatureRecord(BaseModel):
 def make_record_class(feature: Feature) -> type[FeatureRecord]:
     """Return the record class of ``feature``, named ``<Target>Feature<Name>``."""
     table = feature.feature_table
-    fields: dict[str, Any] = {feature.target_column: (str, ...)}
+    target = str | Path if feature.target_table.is_asset else str  # a file that is staged has no RID yet
+    fields: dict[str, Any] = {feature.target_column: (target, ...)}
     for name in (*feature.qualifier_columns, *feature.term_columns):
         fields[name] = _field(table.columns[name], str)
     for name in feature.asset_columns:

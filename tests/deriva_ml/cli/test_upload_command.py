@@ -41,8 +41,9 @@ def waiting(home: Path) -> tuple[DerivaML, str, str]:
 def test_one_execution_is_committed_and_cleaned(waiting: tuple[DerivaML, str, str]) -> None:
     ml, whole, _ = waiting
     done = upload("--execution", whole, "--clean")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert f"Executions {whole}: 1 rows committed, 0 not." in done.stdout
+    assert (done.returncode, done.stderr.count("\n")) == (0, 2)
+    assert f"execution {whole}: uploading, 1 file, 5 bytes" in done.stderr
+    assert f"Execution {whole}: 1 rows committed" in done.stdout
     assert str(ml.lookup_execution(whole).status) == "Uploaded"
     assert not (ml.workspace / "executions" / whole).exists()
 
