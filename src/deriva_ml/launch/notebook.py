@@ -28,7 +28,15 @@ from deriva_ml.launch.hydra_main import OUTPUT, composition
 from deriva_ml.launch.kernel_side import wait_until_loaded
 from deriva_ml.launch.notebook_begun import begin, followed, settle_earlier, tell_dry_run
 from deriva_ml.launch.notebook_told import OVERRIDES_VARIABLE
-from deriva_ml.launch.registration import find_upwards, groups, load_configs, make_importable, register, roots_of
+from deriva_ml.launch.registration import (
+    find_upwards,
+    groups,
+    lies_above,
+    load_configs,
+    make_importable,
+    register,
+    roots_of,
+)
 from deriva_ml.launch.run import VALIDATE, found_inputs, read_dry_run
 from deriva_ml.launch.task import Task, stored_targets
 from deriva_ml.ml import DerivaML
@@ -86,13 +94,19 @@ def get_notebook_configuration(
 ) -> Any:
     """Return a composed configuration as an instance, without an execution.
 
-    ``config_class`` is registered under ``config_name`` unless something is; ``job_name`` and ``version_base`` are
-    accepted for the sake of older notebooks.
+    What the project's ``configs`` register under ``config_name`` counts; where they do not, ``config_class`` does.
+    ``job_name`` and ``version_base`` are accepted for the sake of older notebooks.
 
     Raises:
         DerivaMLConfigurationError: it cannot be composed.
+
+    Example::
+
+        config = get_notebook_configuration(MyConfig, "analysis", overrides=["threshold=0.9"])
     """
     register()
+    if config_name not in groups().get("", ()) and lies_above("configs"):
+        load_configs()
     if config_name not in groups().get("", ()) and config_class is not None:
         notebook_config(config_name, config_class if isinstance(config_class, type) else None)
         register()

@@ -6,7 +6,7 @@ import importlib
 import os
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hydra.core.config_store import ConfigStore
@@ -42,14 +42,23 @@ def find_upwards(package: str) -> Path:
     Raises:
         DerivaMLConfigurationError: it is in none.
     """
+    for place in _upwards(package):
+        return place
+    raise DerivaMLConfigurationError(
+        f"No folder {package!r} lies in {Path.cwd()} or above it: configurations are Python modules in a folder {package!r} "
+        "of the project."
+    )
+
+
+def lies_above(package: str) -> bool:
+    """Return whether the folder of the package lies here or in a folder above."""
+    return any(True for _ in _upwards(package))
+
+
+def _upwards(package: str) -> Iterator[Path]:
     here = Path.cwd()
     for folder in (here, *here.parents):
-        for place in (folder / package, folder / "src" / package):
-            if place.is_dir():
-                return place
-    raise DerivaMLConfigurationError(
-        f"No folder {package!r} lies in {here} or above it: configurations are Python modules in a folder {package!r} of the project."
-    )
+        yield from (place for place in (folder / package, folder / "src" / package) if place.is_dir())
 
 
 def make_importable(configs: Path) -> None:
@@ -73,6 +82,8 @@ def roots_of(configs: Path) -> list[str]:
 def load_configs(package_name: str = "configs") -> list[str]:
     """Import every module of the package, ``experiments`` last, and hand what they store to Hydra; return their names.
 
+    A package that cannot be imported is looked for here and in the folders above.
+
     Raises:
         DerivaMLConfigurationError: there is no such package, or one of its modules cannot be imported.
     """
@@ -82,9 +93,8 @@ def load_configs(package_name: str = "configs") -> list[str]:
         except ModuleNotFoundError as error:
             if error.name != package_name:
                 raise
-            raise DerivaMLConfigurationError(
-                f"There is no package {package_name!r} to import: run where it lies."
-            ) from error
+            make_importable(find_upwards(package_name))
+            package = importlib.import_module(package_name)
         names = sorted(module.name for module in pkgutil.iter_modules(package.__path__))
         names.sort(key=lambda name: name == "experiments")
         for name in names:
