@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from deriva_ml.execution.configuration import ExecutionConfiguration
     from deriva_ml.execution.execution import Execution
     from deriva_ml.execution.report import (
+        UploadCallback,
         UploadProgress,
         UploadReport,
     )
@@ -93,6 +94,10 @@ if TYPE_CHECKING:
     from deriva_ml.feature.feature import Feature
     from deriva_ml.feature.record import FeatureRecord
     from deriva_ml.launch.connection import DerivaMLConfig as DerivaMLConfig
+    from deriva_ml.launch.specs import (
+        AssetSpecConfig,
+        DatasetSpecConfig,
+    )
     from deriva_ml.lineage.models import LineageResult
     from deriva_ml.ml import DerivaML
     from deriva_ml.rid import RID
@@ -129,11 +134,12 @@ _PLACES = {
     """,
     "deriva_ml.execution.configuration": "ExecutionConfiguration",
     "deriva_ml.execution.execution": "Execution",
-    "deriva_ml.execution.report": "UploadProgress UploadReport",
+    "deriva_ml.execution.report": "UploadCallback UploadProgress UploadReport",
     "deriva_ml.execution.states": "ExecutionStatus",
     "deriva_ml.feature.feature": "Feature",
     "deriva_ml.feature.record": "FeatureRecord",
     "deriva_ml.launch.connection": "DerivaMLConfig",
+    "deriva_ml.launch.specs": "AssetSpecConfig DatasetSpecConfig",
     "deriva_ml.lineage.models": "LineageResult",
     "deriva_ml.ml": "DerivaML",
     "deriva_ml.rid": "RID",
@@ -145,12 +151,14 @@ __all__ = [
     "Asset",
     "AssetFilePath",
     "AssetSpec",
+    "AssetSpecConfig",
     "BuiltinTypes",
     "ColumnDefinition",
     "ConnectionMode",
     "Dataset",
     "DatasetBag",
     "DatasetSpec",
+    "DatasetSpecConfig",
     "DatasetVersion",
     "DerivaAssetColumns",
     "DerivaML",
@@ -158,6 +166,7 @@ __all__ = [
     "DerivaMLAuthenticationError",
     "DerivaMLBusyError",
     "DerivaMLCatalogError",
+    "DerivaMLConfig",
     "DerivaMLConfigurationError",
     "DerivaMLConflictError",
     "DerivaMLCycleError",
@@ -201,6 +210,7 @@ __all__ = [
     "MLVocab",
     "RID",
     "TableDefinition",
+    "UploadCallback",
     "UploadProgress",
     "UploadReport",
     "UploadState",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from deriva_ml import tables, vocabulary
 from deriva_ml.asset import asset
@@ -23,6 +23,7 @@ from deriva_ml.catalog.terms import check_terms, forget_terms
 from deriva_ml.catalog.whoami import cite, user_list, whoami
 from deriva_ml.check.findings import CheckReport
 from deriva_ml.check.workspace import check_catalog, check_workspace
+from deriva_ml.context import read_context
 from deriva_ml.dataset import finding
 from deriva_ml.dataset.bag import DatasetBag
 from deriva_ml.dataset.dataset import Dataset
@@ -59,6 +60,9 @@ from deriva_ml.tables import ColumnLike
 from deriva_ml.vocabulary import VocabularyTermHandle
 from deriva_ml.workflow import registry as workflows
 from deriva_ml.workflow.workflow import Workflow
+
+if TYPE_CHECKING:
+    from deriva_ml.launch.connection import DerivaMLConfig
 
 
 class DerivaML:
@@ -134,6 +138,16 @@ class DerivaML:
         if self.mode is ConnectionMode.online:
             keep(self.session, self.workspace)
         recover_workspace(self.session, self.workspace)
+
+    @classmethod
+    def instantiate(cls, config: DerivaMLConfig) -> DerivaML:
+        """Open the catalog that a configuration names."""
+        return config.open(cls)
+
+    @classmethod
+    def from_context(cls, path: str | Path | None = None) -> Self:
+        """Open the catalog that the nearest ``.deriva-context.json`` names; see :func:`deriva_ml.context.read_context`."""
+        return cls(**read_context(path))
 
     # -------------------------------------------------------------------------------------------------------- catalog
 

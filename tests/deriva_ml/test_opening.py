@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from deriva_ml import ColumnDefinition, DerivaML, TableDefinition
+from deriva_ml import ColumnDefinition, DerivaML, DerivaMLConfig, TableDefinition
 from deriva_ml.catalog.embedded import EmbeddedPort
 from deriva_ml.catalog.rows import count, insert, select
 from deriva_ml.errors import (
@@ -391,3 +391,25 @@ def test_opening_again_is_quick(embedded_ml: DerivaML) -> None:
     for _ in range(10):
         DerivaML()
     assert (time.perf_counter() - start) / 10 < 0.05
+
+
+def test_a_configuration_and_a_context_file_open_the_catalog(tmp_path: Path) -> None:
+    class Mine(DerivaML):
+        pass
+
+    home = tmp_path / "home"
+    opened = DerivaML.instantiate(DerivaMLConfig(working_dir=home))
+    assert opened.whoami() is not None
+    assert isinstance(Mine.instantiate(DerivaMLConfig(working_dir=home)), Mine)
+    with pytest.raises(DerivaMLConfigurationError, match=r"\.deriva-context\.json lies in"):
+        DerivaML.from_context(tmp_path)
+    context, below = tmp_path / ".deriva-context.json", tmp_path / "below"
+    below.mkdir()
+    context.write_text('{"hostname": "embedded"')
+    with pytest.raises(DerivaMLConfigurationError, match="cannot be read.*line 1"):
+        DerivaML.from_context(below)
+    context.write_text('{"hostname": "embedded"}')
+    with pytest.raises(DerivaMLConfigurationError, match="does not say catalog_id"):
+        DerivaML.from_context(below)
+    context.write_text('{"hostname": "embedded", "catalog_id": "1", "working_dir": "home", "other": 1}')
+    assert DerivaML.from_context(below).working_dir == home

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -54,6 +55,12 @@ def composed() -> Composed:
         folder=Path(hydra.runtime.output_dir),
         job=OmegaConf.select(hydra, "job.num", throw_on_missing=False),
     )
+
+
+def reset_multirun_state() -> None:
+    """Forget the run or the sweep's job that Hydra left behind in this process: the next run is one of its own."""
+    HydraConfig.instance().cfg = None
+    GlobalHydra.instance().clear()
 
 
 def choices_of(hydra: Any) -> dict[str, str]:

@@ -10,6 +10,8 @@ from typing import Any
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 
+from deriva_ml.launch.slurm_queue import wait_until_ended
+
 Note = Callable[[int, Sequence[str]], None]
 Lost = Callable[[int, str], None]
 
@@ -89,14 +91,18 @@ class _Answer:
 
     def results(self) -> list[Any]:
         """Return the job's result, the one of a failed job if the cluster lost it."""
+        from submitit import SlurmJob
         from submitit.core.utils import UncompletedJobError
 
-        try:
-            found: list[Any] = self._job.results()
-        except UncompletedJobError as error:
-            self._lost(self._number, why_lost(str(error)))
-            return [JobReturn(status=JobStatus.COMPLETED, _return_value=None)]
-        return found
+        why = wait_until_ended(self._job) if isinstance(self._job, SlurmJob) else None
+        if why is None:
+            try:
+                found: list[Any] = self._job.results()
+                return found
+            except UncompletedJobError as error:
+                why = why_lost(str(error))
+        self._lost(self._number, why)
+        return [JobReturn(status=JobStatus.COMPLETED, _return_value=None)]
 
 
 def why_lost(text: str) -> str:
