@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 import requests
+from click.testing import CliRunner
+
+from deriva_ml.cli.main import COMMANDS, group
 
 
 def run(*arguments: str, cwd: Path, home: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -97,3 +100,14 @@ def test_serve_finds_or_makes_the_catalog_that_the_library_opens(tmp_path: Path)
         served.terminate()
     assert served.returncode == 0
     assert {"deriva-ml", "domain"} <= set(answer.json()["schemas"])
+
+
+def test_the_help_of_all_commands_fits_a_screen_of_80_by_24() -> None:
+    lines = CliRunner().invoke(group, ["--help"]).output.splitlines()
+    assert len(lines) <= 24 and max(map(len, lines)) <= 79
+    assert {line.split()[0] for line in lines[4:]} == set(COMMANDS)
+
+
+def test_a_wrong_command_is_answered_by_the_nearest() -> None:
+    done = CliRunner().invoke(group, ["stats"])
+    assert done.exit_code == 2 and "Did you mean status?" in done.output

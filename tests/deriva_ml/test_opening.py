@@ -406,7 +406,7 @@ def test_a_configuration_and_a_context_file_open_the_catalog(tmp_path: Path) -> 
     context, below = tmp_path / ".deriva-context.json", tmp_path / "below"
     below.mkdir()
     context.write_text('{"hostname": "embedded"')
-    with pytest.raises(DerivaMLConfigurationError, match="cannot be read.*line 1"):
+    with pytest.raises(DerivaMLConfigurationError, match=r"cannot be read.*line 1"):
         DerivaML.from_context(below)
     context.write_text('{"hostname": "embedded"}')
     with pytest.raises(DerivaMLConfigurationError, match="does not say catalog_id"):

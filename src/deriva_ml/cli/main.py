@@ -10,15 +10,16 @@ import logging
 import os
 import sys
 import traceback
+from difflib import get_close_matches
 
 import click
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "bump-version": ("deriva_ml.cli.bump_version", "Tag the next version of the project here, and push it."),
     "check": ("deriva_ml.cli.check", "Check that everything is whole that this machine keeps."),
-    "demo": ("deriva_ml.cli.demo", "Record three runs on real handwritten digits, then trace the result."),
+    "demo": ("deriva_ml.cli.demo", "Record three runs on handwritten digits, and trace the result."),
     "get": ("deriva_ml.cli.get", "Download an asset or a dataset version."),
-    "init": ("deriva_ml.cli.init", "Make a place for a catalog: the user's own, or this project's with --here."),
+    "init": ("deriva_ml.cli.init", "Make a place for a catalog, of this project with --here."),
     "install-kernel": ("deriva_ml.cli.install_kernel", "Give this environment a Jupyter kernel."),
     "lineage": ("deriva_ml.cli.lineage", "Walk from a result back to the raw data."),
     "mark": ("deriva_ml.cli.mark", "Settle the state of an execution by hand."),
@@ -44,9 +45,22 @@ class Verbs(click.Group):
         command: click.Command = importlib.import_module(COMMANDS[name][0]).command
         return command
 
-    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, COMMANDS[name][1]) for name in self.list_commands(context)])
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = arguments[0]
+        if name not in COMMANDS and not name.startswith("-") and not context.resilient_parsing:
+            near = get_close_matches(name, COMMANDS, n=2)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            context.fail(f"No such command {name!r}.{hint}")
+        return super().resolve_command(context, arguments)
+
+    def format_help(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a line for each command, so that all of them fit a screen."""
+        formatter.write("Usage: deriva-ml COMMAND [ARGS]... (--help of a command tells more; --version)\n\n")
+        formatter.write(f"{self.help}\n\n")
+        width = max(len(name) for name in COMMANDS)
+        formatter.write("".join(f"  {name:{width}}  {COMMANDS[name][1]}\n" for name in self.list_commands(context)))
 
 
 def _show_version(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -62,7 +76,7 @@ def _show_version(context: click.Context, _parameter: click.Parameter, wanted: b
     "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Print the version."
 )
 def group() -> None:
-    """Provenance for scientists: which code, which data and which settings made this result."""
+    """Provenance for scientists: which code, data and settings made this result."""
 
 
 def run(command: click.Command, name: str) -> None:

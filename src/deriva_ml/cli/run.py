@@ -32,6 +32,7 @@ from deriva_ml.cli.main import run
     help="A metric for a sweep's table (repeatable); NAME:max or NAME:min marks the best job.",
 )
 @click.option("--allow-dirty", is_flag=True, help="Do not warn of uncommitted changes.")
+@click.option("--json", "as_json", is_flag=True, help="With --list-configs: print JSON for programs.")
 @click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
 def command(
     host: str | None,
@@ -43,6 +44,7 @@ def command(
     continued: str | None,
     metrics: tuple[str, ...],
     allow_dirty: bool,
+    as_json: bool,
     overrides: tuple[str, ...],
 ) -> None:
     """Run a model function with its configurations, recorded.
@@ -55,7 +57,7 @@ def command(
     if allow_dirty:
         os.environ["DERIVA_ML_ALLOW_DIRTY"] = "true"
     if list_configs:
-        click.echo(list_menu(config_dir))
+        click.echo(list_menu(config_dir, as_json))
         return
     request = RunRequest(overrides, config_dir, config_name, multirun, host, catalog, metrics)
     sys.exit(0 if (launch(request) if continued is None else go_on(continued, request)) else 1)

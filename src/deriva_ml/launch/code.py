@@ -58,7 +58,20 @@ def code_of(name: str) -> Code:
 
 @functools.lru_cache(maxsize=256)
 def lies_in(name: str, roots: tuple[str, ...]) -> bool:
-    """Return whether the module of a dotted name is one of the project's own files."""
+    """Return whether a dotted name is defined in the project's own files; what they import from elsewhere is not.
+
+    Raises:
+        DerivaMLConfigurationError: it cannot be imported.
+    """
+    if not _module_lies_in(name, roots):
+        return False
+    with users_code(f"{name} cannot be loaded"):
+        found = get_object(name)
+    return _module_lies_in(str(getattr(found, "__module__", "")), roots)
+
+
+@functools.lru_cache(maxsize=256)
+def _module_lies_in(name: str, roots: tuple[str, ...]) -> bool:
     try:
         spec = importlib.util.find_spec(name.partition(".")[0])
     except (ImportError, ValueError):

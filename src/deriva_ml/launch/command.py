@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLNotFoundError
 from deriva_ml.launch import hydra_main
 from deriva_ml.launch.catalog_overrides import catalog_overrides
 from deriva_ml.launch.configs import notebook_config
-from deriva_ml.launch.multiruns import MultirunSpec, get_multirun_config, list_multirun_configs
+from deriva_ml.launch.multiruns import (
+    MultirunSpec,
+    get_all_multirun_configs,
+    get_multirun_config,
+    list_multirun_configs,
+)
 from deriva_ml.launch.nearest import nearest_names
-from deriva_ml.launch.registration import find_configs, groups, load_configs, make_importable, menu, register, roots_of
+from deriva_ml.launch.registration import (
+    find_configs,
+    groups,
+    load_configs,
+    make_importable,
+    menu,
+    register,
+    roots,
+    roots_of,
+)
 from deriva_ml.launch.sweep import continue_sweep, opened, run_sweep
 from deriva_ml.launch.sweep_plan import SweepPlan, plan_in_catalog, plan_in_workspace
 from deriva_ml.launch.task import Task, stored_targets
@@ -37,14 +52,18 @@ class RunRequest:
     metrics: tuple[str, ...] = ()
 
 
-def list_menu(config_dir: str | None) -> str:
-    """Return the menu of a project's configurations.
+def list_menu(config_dir: str | None, as_json: bool = False) -> str:
+    """Return the menu of a project's configurations, as text or as JSON.
 
     Raises:
         DerivaMLConfigurationError: there are none, or they cannot be read.
     """
     _load(find_configs(config_dir))
-    return menu(list_multirun_configs())
+    if not as_json:
+        return menu(list_multirun_configs())
+    listed = {group: names for group, names in groups().items() if group not in ("", "hydra")}
+    sweeps = {name: asdict(spec) for name, spec in get_all_multirun_configs().items()}
+    return json.dumps({"groups": listed, "sweeps": sweeps, "roots": roots()}, indent=2)
 
 
 def launch(request: RunRequest) -> bool:
@@ -60,12 +79,10 @@ def launch(request: RunRequest) -> bool:
     read = hydra_main.parse(arguments)
     _refuse_positionals(read.overrides)
     task = _task(configs)
-    if hydra_main.is_look(read):
-        hydra_main.main(task, request.config_name, arguments)
-        return True
-    if not (request.multirun or named or read.multirun or "hydra.mode=MULTIRUN" in read.overrides):
+    many = request.multirun or named is not None or read.multirun or "hydra.mode=MULTIRUN" in read.overrides
+    if hydra_main.is_look(read) or not many:
         hydra_main.place_output(request.config_name)
-        hydra_main.main(task, request.config_name, arguments)
+        hydra_main.main(task, request.config_name, _one_of_many(arguments, read.overrides) if many else arguments)
         return True
     if not read.multirun:
         arguments = ("--multirun", *arguments)
@@ -78,6 +95,12 @@ def launch(request: RunRequest) -> bool:
         folder=str(Path.cwd()),
     )
     return run_sweep(plan, task, request.metrics)
+
+
+def _one_of_many(arguments: Sequence[str], overrides: Sequence[str]) -> list[str]:
+    """Return the arguments for looking at a sweep's configuration: what the sweep varies stays at its default."""
+    kept = hydra_main.fixed(overrides)
+    return [text for text in arguments if text not in overrides or text in kept]
 
 
 def go_on(rid: str, request: RunRequest) -> bool:
@@ -184,6 +207,11 @@ def _refuse_positionals(overrides: Sequence[str]) -> None:
         DerivaMLConfigurationError: it says what was probably meant.
     """
     for text in overrides:
+        group, _, value = text.lstrip("+").partition("=")
+        if group in groups() and value.startswith("[{"):
+            raise DerivaMLConfigurationError(
+                f"{group!r} is a group: choose one of its entries ({', '.join(groups()[group])}), or store another one in configs."
+            )
         if "=" not in text and not text.startswith("~"):
             near = [
                 f"{'+' if group == 'experiment' else ''}{group}={text}"

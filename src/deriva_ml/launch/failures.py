@@ -57,4 +57,5 @@ def traceback_of(error: BaseException) -> str:
 
 def _is_ours(file: str) -> bool:
     inside = file.startswith(str(PACKAGE)) and not file.startswith(str(PACKAGE / "demo"))
-    return inside or file.startswith("<frozen") or any(f"/site-packages/{name}/" in file for name in _FRAMEWORKS)
+    importing = file.startswith("<frozen") or file.endswith("/importlib/__init__.py")
+    return inside or importing or any(f"/site-packages/{name}/" in file for name in _FRAMEWORKS)

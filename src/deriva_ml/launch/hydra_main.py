@@ -7,10 +7,13 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import click
 from hydra import compose, initialize, version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -26,11 +29,31 @@ from deriva_ml.settings import find_home
 
 VERSION_BASE = "1.3"
 OUTPUT = "hydra-config"
+_OUR_FLAGS = ("--host", "--catalog", "--list-configs", "--continue", "--metric", "--allow-dirty", "--json")
+_AMBIGUOUS = "Ambiguous value for argument"
+
+
+class Task(Protocol):
+    """What Hydra calls for each job, and what first looks at its configuration."""
+
+    def __call__(self, config: DictConfig) -> Any: ...
+
+    def check(self, config: DictConfig) -> None: ...
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
-    """Return Hydra's reading of the arguments; wrong ones end the process as Hydra does."""
-    return get_args_parser().parse_args(list(arguments))
+    """Return Hydra's reading of the arguments; overrides may stand before, between and behind flags.
+
+    Raises:
+        click.UsageError: neither deriva-ml nor Hydra has such a flag.
+    """
+    read, unknown = get_args_parser().parse_known_intermixed_args(list(arguments))
+    if unknown:
+        flags = [flag for action in get_args_parser()._actions for flag in action.option_strings]
+        near = get_close_matches(unknown[0], [*flags, *_OUR_FLAGS], n=2)
+        hint = f" Did you mean {' or '.join(near)}?" if near else " --help and --hydra-help list them."
+        raise click.UsageError(f"No such option: {unknown[0]}.{hint}")
+    return read
 
 
 def is_look(arguments: argparse.Namespace) -> bool:
@@ -39,8 +62,8 @@ def is_look(arguments: argparse.Namespace) -> bool:
     return any(getattr(arguments, flag, None) for flag in flags)
 
 
-def main(task: Callable[[DictConfig], Any], config_name: str, arguments: Sequence[str]) -> None:
-    """Let Hydra do what ``arguments`` say with ``task``.
+def main(task: Task, config_name: str, arguments: Sequence[str]) -> None:
+    """Let Hydra do what ``arguments`` say with ``task``, which checks each configuration before Hydra acts on it.
 
     Raises:
         DerivaMLConfigurationError: the configuration cannot be composed; the message names the closest right override.
@@ -48,10 +71,27 @@ def main(task: Callable[[DictConfig], Any], config_name: str, arguments: Sequenc
     version.setbase(VERSION_BASE)
     read = parse(arguments)
     overrides = list(read.overrides)
-    with _errors_pass(), explained(read.config_name or config_name, overrides):
+    with _errors_pass(), _checked(task.check), explained(read.config_name or config_name, overrides):
         _run_hydra(
             args=read, args_parser=get_args_parser(), task_function=task, config_path=None, config_name=config_name
         )
+
+
+@contextmanager
+def _checked(check: Callable[[DictConfig], None]) -> Iterator[None]:
+    """Check each configuration when it is composed: callbacks, logging and plugins of Hydra come out of it at once."""
+    load = ConfigLoaderImpl.load_configuration
+
+    def load_configuration(*given: Any, **named: Any) -> DictConfig:
+        config = load(*given, **named)
+        check(config)
+        return config
+
+    ConfigLoaderImpl.load_configuration = load_configuration  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        ConfigLoaderImpl.load_configuration = load  # type: ignore[method-assign]
 
 
 @contextmanager
@@ -107,18 +147,40 @@ def _explanation(error: Exception, config_name: str, overrides: Sequence[str]) -
         return f"No configuration is named {config_name!r}.{more} --list-configs shows what there is."
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     said = " ".join(lines[:1]) or type(error).__name__
+    if said.startswith(_AMBIGUOUS):
+        return f"{said.removeprefix(_AMBIGUOUS).strip(chr(39) + ' .')} names several values: add --multirun to run each of them, or write key=[a,b] for a list."
+    unread = _unreadable(overrides)
+    if unread is not None:
+        return f"{unread!r} cannot be read as an override: {said}. Text with other signs than letters, digits and -_./:+% needs quotes: key='\"a, b\"'."
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ is not None and str(error.__cause__) else ""
-    hints = [f"Did you mean {hint}?" for hint in _hints(config_name, overrides)]
-    return " ".join(
-        [said if said.endswith((".", "?")) else f"{said}.", *([cause] if cause and cause not in said else []), *hints]
-    )
+    told = [said if said.endswith((".", "?")) else f"{said}.", *([f"{cause}."] if cause and cause not in said else [])]
+    return _with_hints(" ".join(told), _hints(config_name, overrides))
 
 
-def _hints(config_name: str, overrides: Sequence[str]) -> list[str]:
+def _with_hints(said: str, hints: list[tuple[str, str]]) -> str:
+    if len(hints) == 1:
+        return f"{said} Did you mean {hints[0][1]}?"
+    return "\n".join([said, *(f"  {wrong}: did you mean {right}?" for wrong, right in hints)])
+
+
+def _unreadable(overrides: Sequence[str]) -> str | None:
+    """Return the first override that is none."""
+    parser = OverridesParser.create()
+    for text in overrides:
+        try:
+            parser.parse_overrides([text])
+        except HydraException:
+            return text
+    return None
+
+
+def _hints(config_name: str, overrides: Sequence[str]) -> list[tuple[str, str]]:
+    """Return every wrong override with what to write instead."""
     options = {group: names for group, names in groups().items() if group and group != "hydra"}
     keys = _keys(config_name, overrides, options)
-    found = [suggestion(text, options, keys) for text in overrides if not text.lstrip("+~").startswith("hydra")]
-    return [hint for hint in found if hint]
+    asked = [text for text in overrides if not text.lstrip("+~").startswith("hydra")]
+    found = [(text, suggestion(text, options, keys)) for text in asked]
+    return [(text, hint) for text, hint in found if hint]
 
 
 def _keys(config_name: str, overrides: Sequence[str], options: dict[str, list[str]]) -> list[str]:

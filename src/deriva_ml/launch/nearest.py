@@ -59,6 +59,8 @@ def suggestion(override: str, options: Mapping[str, Iterable[str]], keys: Iterab
         'model_config=quick'
         >>> suggestion("epocs=3", {}, ["model_config.epochs"])
         'model_config.epochs=3'
+        >>> suggestion("dataset=smal", {"datasets": ["small", "default_dataset"]}, ["datasets"])
+        'datasets=small'
     """
     key, _, value = override.partition("=")
     sign = "+" if key.startswith("+") else ""
@@ -68,8 +70,11 @@ def suggestion(override: str, options: Mapping[str, Iterable[str]], keys: Iterab
     known = list(keys)
     if name in known:
         return f"{name}={value}" if sign else None
-    near = list(dict.fromkeys([*nearest_keys(name, known), *([] if "." in name else nearest_names(name, options))]))
-    return " or ".join(_written(each, value, options) for each in near[:MOST]) or None
+    inside = [key for key in known if key not in options]
+    meant = any(key.rpartition(".")[2] == name for key in inside)
+    near = ([] if "." in name or meant else nearest_names(name, options)) or nearest_keys(name, inside)
+    written = [_written(each, value, options) for each in near[:MOST]]
+    return " or ".join(dict.fromkeys(written)) or None
 
 
 def _entry(group: str, value: str, names: list[str], sign: str) -> str | None:
@@ -81,4 +86,4 @@ def _entry(group: str, value: str, names: list[str], sign: str) -> str | None:
 
 
 def _written(key: str, value: str, options: Mapping[str, Iterable[str]]) -> str:
-    return f"{'+' if key == 'experiment' and key in options else ''}{key}={value}"
+    return f"{key}={value}" if key not in options else _entry(key, value, list(options[key]), "") or f"{key}={value}"

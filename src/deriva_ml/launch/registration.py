@@ -146,5 +146,9 @@ def menu(sweeps: Iterable[str]) -> str:
         lines += [f"{group}=" if group != "experiment" else "+experiment=", *(f"    {name}" for name in names)]
     named = sorted(sweeps)
     lines += ["+multirun=", *(f"    {name}" for name in named)] if named else []
-    roots = [name for name in groups().get("", ()) if not name.startswith("_") and name != "hydra_config"]
-    return "\n".join([*lines, "--config-name", *(f"    {name}" for name in roots)])
+    return "\n".join([*lines, "--config-name", *(f"    {name}" for name in roots())])
+
+
+def roots() -> list[str]:
+    """Return the names that ``--config-name`` takes."""
+    return [name for name in groups().get("", ()) if not name.startswith("_") and name != "hydra_config"]

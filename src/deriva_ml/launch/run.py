@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from deriva_ml.enums import ConnectionMode
@@ -17,6 +17,7 @@ from deriva_ml.execution.nesting import nest
 from deriva_ml.launch.composed import Composed, as_list, composed, plain
 from deriva_ml.launch.connection import connection_of
 from deriva_ml.launch.job import Job, current_job
+from deriva_ml.launch.nearest import nearest_names
 from deriva_ml.launch.settlement import keep_what_is_left
 from deriva_ml.ml import DerivaML
 
@@ -114,14 +115,40 @@ def chosen_model(script_config: Any, model_config: Any) -> Callable[..., Any]:
             f"The model function {getattr(function, '__qualname__', function)} must take {' and '.join(missing)}: "
             "it is called as fn(ml_instance=…, execution=…)."
         )
+    _refuse_unknown_settings(function, settings_of(model))
     call: Callable[..., Any] = model
     return call
 
 
-def _not_taken(function: Callable[..., Any]) -> list[str]:
+def _refuse_unknown_settings(function: Callable[..., Any], settings: Iterable[str]) -> None:
+    """Refuse what `+model_config.name=` added and the function does not take, before anything is recorded.
+
+    Raises:
+        DerivaMLConfigurationError: it names the settings that are most alike.
+    """
+    taken = _parameters(function)
+    if taken is None or any(parameter.kind is parameter.VAR_KEYWORD for parameter in taken.values()):
+        return
+    own = [name for name in taken if name not in _GIVEN]
+    for name in settings:
+        if name not in taken:
+            near = nearest_names(name, own)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"it takes {', '.join(own) or 'none'}."
+            raise DerivaMLConfigurationError(
+                f"The model function {getattr(function, '__qualname__', function)} has no setting {name!r}: {hint}"
+            )
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
     try:
-        parameters = inspect.signature(function).parameters
+        return inspect.signature(function).parameters
     except ValueError:  # some builtins do not say what they take
+        return None
+
+
+def _not_taken(function: Callable[..., Any]) -> list[str]:
+    parameters = _parameters(function)
+    if parameters is None:
         return []
     if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
         return []

@@ -18,7 +18,21 @@ _LOOKUPS = {
     "hydra.utils.get_method": "path",
     "hydra.utils.get_object": "path",
 }
-_OURS = ("deriva_ml", "hydra_zen.funcs", "hydra.core", "hydra._internal.core_plugins", "hydra_plugins")
+_LOGGING = ("hydra.job_logging", "hydra.hydra_logging", "job_logging", "hydra_logging")
+_LOGGING_KEYS = ("class", "()")
+_HARMLESS = frozenset(
+    {
+        "deriva_ml.asset.spec.AssetSpec", "deriva_ml.asset.spec.LocalFile", "deriva_ml.dataset.spec.DatasetSpec",
+        "deriva_ml.launch.configs.BaseConfig", "deriva_ml.launch.connection.DerivaMLConfig",
+        "deriva_ml.launch.run.run_model", "deriva_ml.launch.specs.DescribedList", "deriva_ml.ml.DerivaML",
+        "deriva_ml.workflow.workflow.Workflow", "hydra_zen.funcs.get_obj", "hydra_zen.funcs.partial",
+        "hydra_zen.funcs.zen_processing", "hydra.experimental.callbacks.LogJobReturnCallback",
+        "hydra.experimental.callbacks.PickleJobInfoCallback", "logging.FileHandler", "logging.Formatter",
+        "logging.NullHandler", "logging.StreamHandler", "logging.handlers.RotatingFileHandler",
+        "logging.handlers.TimedRotatingFileHandler", "colorlog.ColoredFormatter",
+    }
+)  # fmt: skip
+"""What every configuration may call: it makes values, or it is what a run begins with."""
 
 
 def targets(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
@@ -34,6 +48,7 @@ def targets(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
         yield from ((place, str(name)) for name in sorted(str(each) for each in named))
         if lookup and isinstance(config.get(lookup), str):
             yield place, config[lookup]
+        yield from _named_otherwise(config, place)
         for key, value in config.items():
             if key == "_zen_wrappers" and isinstance(value, list | tuple):
                 yield from ((place, each) for each in value if isinstance(each, str))
@@ -41,6 +56,14 @@ def targets(config: Any, place: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(config, list | tuple):
         for number, value in enumerate(config):
             yield from targets(value, f"{place}.{number}" if place else str(number))
+
+
+def _named_otherwise(config: Mapping[Any, Any], place: str) -> Iterator[tuple[str, str]]:
+    """Yield what logging and sweepers call by keys of their own."""
+    if place.startswith(_LOGGING):
+        yield from ((place, str(config[key])) for key in _LOGGING_KEYS if isinstance(config.get(key), str))
+    if isinstance(config.get("custom_search_space"), str):
+        yield place, config["custom_search_space"]
 
 
 def check(config: Any, stored: Collection[str], is_projects: Callable[[str], bool]) -> None:
@@ -52,7 +75,7 @@ def check(config: Any, stored: Collection[str], is_projects: Callable[[str], boo
     foreign = [
         (place, name)
         for place, name in targets(config)
-        if name not in stored and not _is_ours(name) and not is_projects(name)
+        if name not in stored and name not in _HARMLESS and not is_projects(name)
     ]
     if foreign:
         listed = ", ".join(f"{place}: {name}" for place, name in foreign)
@@ -60,7 +83,3 @@ def check(config: Any, stored: Collection[str], is_projects: Callable[[str], boo
             f"This configuration would call {listed}, which neither this project's configs store nor its source holds. "
             "Store it with `builds(…)` in a module of configs if it is meant."
         )
-
-
-def _is_ours(name: str) -> bool:
-    return name.startswith(tuple(f"{module}." for module in _OURS))

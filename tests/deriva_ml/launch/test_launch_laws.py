@@ -61,6 +61,21 @@ STORED = {"models.digits.train"}
         ({"_target_": "hydra_zen.funcs.get_obj", "path": "shutil.rmtree"}, True),
         ({"_target_": "models.digits.train", "_zen_wrappers": ["os.system"]}, True),
         ({"_target_": "deriva_mlx.evil"}, True),
+        ({"_target_": "deriva_ml.files.write_whole"}, True),
+        ({"_target_": "deriva_ml.cli.main.os.system"}, True),
+        ({"_target_": "hydra.core.utils.os.system"}, True),
+        ({"_target_": "models.digits.train", "_args_": [{"_target_": "os.system"}]}, True),
+        (
+            {
+                "_target_": "hydra_zen.funcs.partial",
+                "_args_": [{"_target_": "hydra_zen.funcs.get_obj", "path": "os.system"}],
+            },
+            True,
+        ),
+        ({"hydra": {"job_logging": {"handlers": {"x": {"class": "subprocess.Popen"}}}}}, True),
+        ({"hydra": {"job_logging": {"handlers": {"x": {"()": "os.system"}}}}}, True),
+        ({"hydra": {"job_logging": {"handlers": {"x": {"class": "logging.StreamHandler"}}}}}, False),
+        ({"hydra": {"sweeper": {"custom_search_space": "os.system"}}}, True),
     ],
 )
 def test_a_configuration_calls_only_what_is_stored_or_the_projects(config: dict[str, Any], refused: bool) -> None:

@@ -111,6 +111,10 @@ def test_what_a_failed_run_left_is_kept_and_it_ends_failed(place: tuple[Path, Pa
         ("experiment=fast", "Did you mean +experiment=fast?"),
         ("+multirun=lr", "Did you mean +multirun=lr_sweep?"),
         ("quick", "Did you mean model_config=quick?"),
+        ("+model_config.epocs=3", "has no setting 'epocs': did you mean epochs?"),
+        ("model_config.lr=0.1,0.2", "add --multirun"),
+        ("model_config.lr=[1", "'model_config.lr=[1' cannot be read as an override"),
+        ("datasets=[{rid: 1-ABC}]", "choose one of its entries (default_dataset)"),
     ],
 )
 def test_a_wrong_override_is_answered_by_the_closest_right_one(
@@ -121,11 +125,34 @@ def test_a_wrong_override_is_answered_by_the_closest_right_one(
     assert right in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("override", ["model_config._target_=os.system", "+more._target_=subprocess.run"])
-def test_a_configuration_cannot_call_just_anything(place: tuple[Path, Path], override: str) -> None:
-    done = call(*place, "run", override)
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["model_config._target_=os.mkdir"],
+        ["++script_config={_target_: models.digits.os.mkdir, path: PLACE}"],
+        ["++hydra.callbacks.x={_target_: os.mkdir, path: PLACE}"],
+        ["--config-path", "YAML", "--config-name", "evil"],
+        ["-m", "model_config.lr=1,2", "++hydra.launcher._target_=os.mkdir"],
+    ],
+    ids=["target", "through the project", "a callback", "a YAML file", "a launcher"],
+)
+def test_a_configuration_cannot_call_just_anything(
+    place: tuple[Path, Path], tmp_path: Path, arguments: list[str]
+) -> None:
+    target = tmp_path / "called"
+    (tmp_path / "evil.yaml").write_text(f"hydra:\n  callbacks:\n    x: {{_target_: os.mkdir, path: {target}}}\n")
+    words = [text.replace("PLACE", str(target)).replace("YAML", str(tmp_path)) for text in arguments]
+    done = call(*place, "run", *words)
     assert done.returncode == 1
-    assert "would call" in done.stderr and override.partition("=")[2] in done.stderr
+    assert "would call" in done.stderr and "os.mkdir" in done.stderr
+    assert not target.exists()
+
+
+def test_several_wrong_overrides_are_answered_together(place: tuple[Path, Path]) -> None:
+    done = call(*place, "run", "model_config.epocs=3", "model_config.rl=0.2", "worflow=x")
+    assert done.returncode == 1
+    for right in ("model_config.epochs=3?", "model_config.lr=0.2", "workflow=default_workflow?"):
+        assert right in done.stderr
 
 
 def test_the_menu_and_the_composed_configuration_can_be_looked_at(place: tuple[Path, Path]) -> None:
@@ -134,6 +161,14 @@ def test_the_menu_and_the_composed_configuration_can_be_looked_at(place: tuple[P
     assert "+experiment=\n    fast" in menu and "+multirun=\n    lr_sweep" in menu
     shown = call(*place, "run", "model_config=quick", "--cfg", "job", "--package", "model_config").stdout
     assert "epochs: 1" in shown and "models.digits.train" in shown
+    of_a_sweep = call(
+        *place, "run", "+multirun=lr_sweep", "--cfg", "job", "model_config.epochs=4", "--package", "model_config"
+    )
+    assert "epochs: 4" in of_a_sweep.stdout and of_a_sweep.returncode == 0, of_a_sweep.stderr
+    listed = json.loads(call(*place, "run", "--list-configs", "--json").stdout)
+    assert listed["sweeps"]["lr_sweep"]["overrides"] == ["model_config.lr=0.1,0.01"]
+    wrong = call(*place, "run", "--list-config")
+    assert wrong.returncode == 2 and "Did you mean --list-configs" in wrong.stderr
     assert "Config search path" in call(*place, "run", "--info", "searchpath").stdout
 
 
