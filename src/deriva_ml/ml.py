@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from deriva_ml import tables, vocabulary
 from deriva_ml.asset import asset
@@ -60,9 +60,6 @@ from deriva_ml.tables import ColumnLike
 from deriva_ml.vocabulary import VocabularyTermHandle
 from deriva_ml.workflow import registry as workflows
 from deriva_ml.workflow.workflow import Workflow
-
-if TYPE_CHECKING:
-    from deriva_ml.launch.connection import DerivaMLConfig
 
 
 class DerivaML:
@@ -140,9 +137,10 @@ class DerivaML:
         recover_workspace(self.session, self.workspace)
 
     @classmethod
-    def instantiate(cls, config: DerivaMLConfig) -> DerivaML:
-        """Open the catalog that a configuration names."""
-        return config.open(cls)
+    def instantiate(cls, config: Any) -> Self:
+        """Open the catalog that a ``DerivaMLConfig`` names."""
+        opened: Self = config.open(cls)
+        return opened
 
     @classmethod
     def from_context(cls, path: str | Path | None = None) -> Self:

@@ -17,7 +17,7 @@ import click
 COMMANDS: dict[str, tuple[str, str]] = {
     "bump-version": ("deriva_ml.cli.bump_version", "Tag the next version of the project here, and push it."),
     "check": ("deriva_ml.cli.check", "Check that everything is whole that this machine keeps."),
-    "demo": ("deriva_ml.cli.demo", "Record three runs on handwritten digits, and trace the result."),
+    "demo": ("deriva_ml.cli.demo", "Record three runs on handwritten digits, and trace a result."),
     "get": ("deriva_ml.cli.get", "Download an asset or a dataset version."),
     "init": ("deriva_ml.cli.init", "Make a place for a catalog, of this project with --here."),
     "install-kernel": ("deriva_ml.cli.install_kernel", "Give this environment a Jupyter kernel."),
