@@ -83,7 +83,7 @@ class Visit:
 
     def view(self, session: ReadSession) -> View:
         """Return the model that the session sees, as the client may see it."""
-        return view_of(session.model, self.client.roles, past=session.moment is not None)
+        return view_of(session.model, self.client.standing, past=session.moment is not None)
 
     # ------------------------------------------------------------------------- what the client sees, and must own to change
 
@@ -122,13 +122,18 @@ class Visit:
         view.require(view.on_table(found, "owner"), f"change table '{schema}:{name}'")
         return session.model.table_by_rid[found.rid]
 
-    def keep_owner(self, model: Model, *lists: Acls) -> None:
+    def keep_owner(self, session: ReadSession, model: Model, *lists: Acls) -> None:
         """Let the lists of a changed schema or table, or none for the catalog, pass if the client still owns it.
+
+        The owner of the store, in a catalog whose lists do not name that user, can always come back.
 
         Raises:
             Refusal: 403 if not.
         """
-        if not Onlooker(self.client.roles).holds("owner", model.acls, *lists):
+        named = Onlooker(self.client.roles)
+        if self.client.is_store_owner and not named.holds("owner", session.model.acls):
+            return
+        if not named.holds("owner", model.acls, *lists):
             raise forbidden("You would no longer own it: keep yourself among the owners.")
 
     def let_create(self, session: ReadSession, schema: str | None, doc: Document) -> Document:

@@ -90,7 +90,7 @@ class _Visit:
 
     def view(self, session: ReadSession) -> View:
         """Return the model that the session sees, as the client may see it."""
-        return view_of(session.model, who(self.request).roles, past=session.moment is not None)
+        return view_of(session.model, who(self.request).standing, past=session.moment is not None)
 
     def check(self, session: ReadSession) -> str:
         """Return the entity tag, if the client may go on.

@@ -178,7 +178,7 @@ def schema(visit: Visit, part: SchemaResource) -> Response:
             return visit.answer(session, 204)
         if method == "PUT" and name in visit.seen(session).schemas:
             model, changed = alter.alter_schema(session.model, visit.own_schema(session, name), document)
-            visit.keep_owner(model, changed.acls)
+            visit.keep_owner(session, model, changed.acls)
             carry_out(session, model)
             return visit.answer(session, 200, visit.portrait(session).schema(changed))
         _create_listed(visit, session, [{**document, "schema_name": name}])
@@ -234,7 +234,7 @@ def table(visit: Visit, part: TableResource) -> Response:
         if document.get("schema_name") not in (None, part.schema):
             visit.let_create(session, identifier(document["schema_name"], "schema name"), document)
         model, changed = alter.alter_table(session.model, old, document)
-        visit.keep_owner(model, model.schema_by_rid[changed.schema].acls, changed.acls)
+        visit.keep_owner(session, model, model.schema_by_rid[changed.schema].acls, changed.acls)
         carry_out(session, model)
         return visit.answer(session, 200, visit.portrait(session).table(changed))
 

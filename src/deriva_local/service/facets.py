@@ -109,7 +109,7 @@ def _change(visit: Visit, status: int, change: Callable[[Subject], tuple[dict[st
         fields, shown = change(found)
         model = found.put(replace(found.element, **fields))
         if "acls" in fields:
-            visit.keep_owner(model, *_lists_of(found, fields["acls"])[1:])
+            visit.keep_owner(session, model, *_lists_of(found, fields["acls"])[1:])
         if "acl_bindings" in fields:
             _check_bindings(model, found)
         carry_out(session, model)

@@ -86,7 +86,12 @@ def _referrer(given: dict[str, str], request: Request) -> str:
 def _form(status: int, referrer: str, told: str = "") -> Response:
     shown = f'<p class="wrong" role="alert">{html.escape(told)}</p>' if told else ""
     body = _PAGE.format(told=shown, referrer=html.escape(referrer, quote=True)).encode()
-    headers = {**PRIVATE, "Content-Type": "text/html; charset=utf-8", "Content-Security-Policy": _POLICY}
+    headers = {
+        **PRIVATE,
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": _POLICY,
+        "X-Frame-Options": "DENY",
+    }
     return Response(status, headers, body)
 
 

@@ -19,6 +19,10 @@ ADMINISTRATORS = "admin"
 """The group whose members may create catalogs, and own the root of the object store."""
 
 
+STORE_OWNER = "\0owner of the store"
+"""A role that no access list can name: of the operating-system user whose store it is, who owns everything in it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Client:
     """Who is asking. ``roles`` holds the client's own id, other ids of the same person, its groups and ``"*"``.
@@ -48,6 +52,11 @@ class Client:
     def identities(self) -> tuple[str, ...]:
         """Return every id of this person, the client's own first."""
         return self.id, *sorted(self.roles - self.groups - {self.id, "*"})
+
+    @property
+    def standing(self) -> frozenset[str]:
+        """Return the roles that decide about rights: those of the client, and what the owner of the store is besides."""
+        return self.roles | {STORE_OWNER} if self.is_store_owner else self.roles
 
     @property
     def may_create_catalogs(self) -> bool:

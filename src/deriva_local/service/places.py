@@ -22,9 +22,23 @@ def own_place(wanted: str, origin: str) -> str | None:
         return None
     if wanted.startswith("/"):
         return None if wanted.startswith("//") else wanted
+    return wanted if origin and origin_of(wanted) == origin_of(origin) else None
+
+
+def origin_of(address: str) -> str | None:
+    """Return scheme, name and port of an address as browsers compare them; None where it has none.
+
+    Example:
+        >>> origin_of("HTTPS://Lab.example:443/x"), origin_of("http://lab:8080"), origin_of("null")
+        ('https://lab.example', 'http://lab:8080', None)
+    """
     try:
-        parts = urlsplit(wanted)
+        parts = urlsplit(address.lower())
+        port = parts.port
     except ValueError:
         return None
-    found = f"{parts.scheme}://{parts.netloc}".lower()
-    return wanted if origin and found == origin.lower() else None
+    if not parts.scheme or not parts.netloc or "@" in parts.netloc:
+        return None
+    name = parts.netloc if port is None else parts.netloc.removesuffix(f":{port}")
+    is_usual = port is None or (parts.scheme, port) in (("http", 80), ("https", 443))
+    return f"{parts.scheme}://{name.removesuffix(':')}" + ("" if is_usual else f":{port}")

@@ -19,8 +19,10 @@ from werkzeug.wrappers import Request as WireRequest
 
 from deriva_local.service.app import Service
 from deriva_local.service.messages import PRIVATE_HEADERS, Client, FileSlice, Peer, Request, Response
+from deriva_local.service.places import origin_of
 from deriva_local.service.static import Folder
 from deriva_local.wire.errors import Refusal, bad_request, forbidden, not_found
+from deriva_local.wire.etag import READING
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +31,16 @@ LONGEST_WASTE = 256 * 1024 * 1024
 """How much of a body that is refused for its size is still read, so that the sender hears the answer."""
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-_ALWAYS = {"X-Content-Type-Options": "nosniff"}
-_SANDBOXED = {**_ALWAYS, "Content-Security-Policy": "sandbox"}
+_ALWAYS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "same-origin",
+}
+"""What browsers are told with every answer: believe its type, show it in no frame of another site, and tell other
+sites nothing of where a link to them was."""
+_PERSONAL = {"Cache-Control": "private, no-cache", **_ALWAYS}
+"""Of what somebody may see and others may not: nobody on the way keeps it, and a browser asks whether it still holds."""
+_SANDBOXED = {**_PERSONAL, "Content-Security-Policy": "sandbox"}
 """A stored page that a browser shows must not act with the rights of this origin."""
 
 StartResponse = Callable[..., Any]
@@ -102,6 +112,7 @@ class Door:
         content: Iterable[bytes]
         try:
             peer = peer_of(headers, wire.scheme, wire.remote_addr or "", self._rules)
+            refuse_strange_page(wire.method, headers, peer)
             response = self._answer(wire.method, target, headers, body, peer)
             content = _content(response)
         except Refusal as refusal:
@@ -111,9 +122,9 @@ class Door:
             content = _then_wasted(content, body)  # who waits for the answer before sending more must hear it
         else:
             _waste(body, None)
-        extra = _SANDBOXED if target.startswith("/hatrac") else _ALWAYS
+        extra = _told_with(target)
         phrase = http.HTTPStatus(response.status).phrase
-        start_response(f"{response.status} {phrase}", list({**response.headers, **extra}.items()))
+        start_response(f"{response.status} {phrase}", list({**extra, **response.headers}.items()))
         return content
 
     def _answer(self, method: str, target: str, headers: dict[str, str], body: Body, peer: Peer) -> Response:
@@ -139,10 +150,10 @@ class Door:
 
 
 def peer_of(headers: Mapping[str, str], scheme: str, address: str, rules: Rules) -> Peer:
-    """Return who is at the other end, if the request was addressed to us, by ourselves or by no page at all.
+    """Return who is at the other end, if the request was addressed to us.
 
     Raises:
-        Refusal: 403 the ``Host`` is not one of ours, or the ``Origin`` is another place than that host.
+        Refusal: 403 the ``Host`` is not one of ours.
     """
     netloc = headers.get("host", "")
     if rules.behind_proxy:
@@ -151,11 +162,24 @@ def peer_of(headers: Mapping[str, str], scheme: str, address: str, rules: Rules)
         address = _last(headers, "x-forwarded-for") or address
     elif not is_ours(netloc, rules.hosts):
         raise forbidden(f"This service is not known as {netloc!r}; ask for {', '.join(sorted(rules.hosts))}.")
-    peer = Peer(address, f"{scheme}://{netloc}")
-    origin = headers.get("origin")
-    if origin is not None and origin.lower() != peer.origin.lower():
-        raise forbidden(f"A page from {origin!r} may not call this service.")
-    return peer
+    return Peer(address, f"{scheme}://{netloc}")
+
+
+def refuse_strange_page(method: str, headers: Mapping[str, str], peer: Peer) -> None:
+    """Let a request pass that one of our own pages sends, or no page at all.
+
+    A browser that changes something for a page says which: in ``Origin``, in ``Sec-Fetch-Site``, or an old one in
+    ``Referer``. Programs say none of that.
+
+    Raises:
+        Refusal: 403 another site's page sends it.
+    """
+    changes = method not in READING
+    said = headers.get("origin", headers.get("referer") if changes else None)
+    if said is not None and origin_of(said) != origin_of(peer.origin):
+        raise forbidden(f"A page from {said!r} may not call this service.")
+    if changes and headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        raise forbidden("A page of another site may not change anything here.")
 
 
 def _last(headers: Mapping[str, str], name: str) -> str:
@@ -205,6 +229,12 @@ def _then_wasted(content: Iterable[bytes], body: Body) -> Iterator[bytes]:
     """Send the answer, then read some more of the body: a sender who is still at it would not hear it otherwise."""
     yield from content
     _waste(body, LONGEST_WASTE)
+
+
+def _told_with(target: str) -> Mapping[str, str]:
+    if target.startswith("/hatrac"):
+        return _SANDBOXED
+    return _PERSONAL if target.startswith(("/ermrest", "/authn")) else _ALWAYS
 
 
 def _content(response: Response) -> Iterable[bytes]:

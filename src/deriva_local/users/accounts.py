@@ -42,6 +42,7 @@ OWNER = ""
 
 Kind: TypeAlias = Literal["session", "token"]
 
+_ID = "substr(lower(hex(digest)), 1, 12)"
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@+-]{0,62})")
 
 
@@ -66,6 +67,15 @@ class Ticket:
     since: int
     ends: int
     proof: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What may be told of a bearer token: a name for it, which opens nothing, and from when until when it is good."""
+
+    id: str
+    since: int
+    ends: int
 
 
 class Accounts:
@@ -229,16 +239,33 @@ class Accounts:
         with self._tables.write() as db:
             db.execute("DELETE FROM ticket WHERE digest = ?", (digest(word),))
 
-    def take_back_tokens(self, user: str) -> int:
-        """End all tokens of a user; return how many there were.
+    def tokens(self, user: str) -> list[Token]:
+        """Return the tokens of a user that are good, the oldest first.
 
         Raises:
             AccountProblem: there is no such user.
         """
         self.user(user)
+        question = f"SELECT {_ID}, since, ends FROM ticket WHERE user = ? AND kind = 'token' AND ends > ?"
+        with self._tables.read() as db:
+            return [Token(*row) for row in db.execute(question + " ORDER BY since, digest", (user, int(time.time())))]
+
+    def take_back_tokens(self, user: str, id: str | None = None) -> int:
+        """End the token of a user that has this id, or all of them; return how many there were.
+
+        Raises:
+            AccountProblem: there is no such user, or no such token.
+        """
+        self.user(user)
+        named = "" if id is None else f" AND {_ID} = ?"
         with self._tables.write() as db:
-            db.execute("DELETE FROM ticket WHERE user = ? AND kind = 'token'", (user,))
-            return db.changes()
+            db.execute(
+                f"DELETE FROM ticket WHERE user = ? AND kind = 'token'{named}", (user,) if id is None else (user, id)
+            )
+            ended = db.changes()
+        if id is not None and not ended:
+            raise AccountProblem(f"{user} has no token {id!r}.")
+        return ended
 
 
 def digest(word: str) -> bytes:

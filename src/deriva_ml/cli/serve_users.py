@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 from deriva_local.service.tokens import Tokens
-from deriva_local.users.accounts import Accounts, User
+from deriva_local.users.accounts import Accounts, Token, User
 from deriva_ml.cli.options import emit, json_option
 from deriva_ml.cli.serve import store_folder
 
@@ -88,24 +89,60 @@ def password(context: click.Context, name: str, password_stdin: bool, store: str
 @click.command("token")
 @click.argument("name", required=False)
 @click.option("--days", type=click.IntRange(1, 3650), default=365, show_default=True, help="How long it is good.")
+@click.option("--list", "listing", is_flag=True, help="List the tokens of NAME instead.")
 @click.option("--revoke", is_flag=True, help="End all tokens of NAME instead.")
+@click.option("--id", help="End only the token that --list shows with this id.")
+@json_option
 @store_option
 @click.pass_context
-def token(context: click.Context, name: str | None, days: int, revoke: bool, store: str | None) -> None:
+def token(
+    context: click.Context,
+    name: str | None,
+    days: int,
+    listing: bool,
+    revoke: bool,
+    id: str | None,
+    as_json: bool,
+    store: str | None,
+) -> None:
     """Print a bearer token: a new one of user NAME, or without a name the owner's, which stays the same.
 
     The owner's is the word in the store's token file; removing that file ends it.
     """
-    if name is None and revoke:
-        raise click.UsageError("--revoke needs the NAME of a user; the owner's token ends with the store's token file.")
+    _check_token_options(name, listing, revoke, id)
     folder = store_folder(context, store)
     if name is None:
         click.echo(Tokens(_made(folder)).create())
+    elif listing:
+        _list_tokens(Accounts(folder).tokens(name), name, as_json)
     elif revoke:
-        ended = Accounts(folder).take_back_tokens(name)
+        ended = Accounts(folder).take_back_tokens(name, id)
         click.echo(f"{ended} token{'s' if ended != 1 else ''} of {name} ended.")
     else:
         click.echo(Accounts(folder).give(name, "token", days * DAY))
+
+
+def _check_token_options(name: str | None, listing: bool, revoke: bool, id: str | None) -> None:
+    if name is None and (revoke or listing):
+        raise click.UsageError(
+            f"--{'revoke' if revoke else 'list'} needs the NAME of a user; "
+            "the owner's token ends with the store's token file."
+        )
+    if (id is not None and not revoke) or (listing and revoke):
+        raise click.UsageError("--list shows tokens, --revoke ends them, --id says which one to end.")
+
+
+def _list_tokens(tokens: list[Token], name: str, as_json: bool) -> None:
+    shown = [{"id": each.id, "since": _moment(each.since), "expires": _moment(each.ends)} for each in tokens]
+    if as_json:
+        emit(shown, True)
+    else:
+        told = (f"{each['id']}  since {each['since']}, until {each['expires']}" for each in shown)
+        click.echo("\n".join(told) or f"{name} has no token.")
+
+
+def _moment(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
 
 
 def _accounts(context: click.Context, store: str | None) -> Accounts:

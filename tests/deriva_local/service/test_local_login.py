@@ -209,6 +209,19 @@ def test_clients_and_groups_are_recorded(lab: Any) -> None:
     Accounts(lab.folder).set_groups("ada", ["admin"])
 
 
+def test_the_owner_of_the_store_reaches_the_catalogs_of_everybody(lab: Any) -> None:
+    ada = session(lab, "ada")
+    catalog = lab.send("POST", "/ermrest/catalog", {}, ada, token=False).headers["location"]
+    assert lab.send("POST", f"{catalog}/schema/hers", headers=ada, token=False).status == 201
+    assert lab.send("GET", f"{catalog}/schema/hers").json()["rights"] == {"owner": True, "create": True}
+    assert lab.send("GET", f"{catalog}/entity/public:ERMrest_Client").status == 200
+    assert lab.send("PUT", f"{catalog}/schema/hers/comment", b"seen to", {"Content-Type": "text/plain"}).status == 204
+    assert lab.send("PUT", f"{catalog}/acl/owner", ["ben"]).json() == ["ben"]
+    assert lab.send("GET", catalog, headers=session(lab, "ben"), token=False).status == 200
+    assert lab.send("GET", catalog, headers=ada, token=False).status == 403
+    assert lab.send("DELETE", catalog).status == 204
+
+
 def test_the_deriva_client_logs_in_with_a_password(lab: Any) -> None:
     from deriva.core import DerivaServer
 
@@ -263,7 +276,8 @@ def test_nothing_secret_is_in_the_log(serve: Callable[..., Any], tmp_path: Path)
         ("http://lab:80/x", True),
         ("HTTP://LAB:80/x", True),
         ("https://lab:80/x", False),
-        ("http://lab/x", False),
+        ("http://lab/x", True),  # 80 is the usual port
+        ("http://lab:81/x", False),
         ("http://lab:80@evil/x", False),
         ("http://evil/", False),
         ("//evil/", False),
@@ -277,6 +291,15 @@ def test_nothing_secret_is_in_the_log(serve: Callable[..., Any], tmp_path: Path)
         ("/\t/evil", False),
         ("/x\r\nSet-Cookie: a=b", False),
         ("http://[", False),
+        ("http://lab:80:80/x", False),
+        ("http://lab:80.evil/x", False),
+        ("///evil", False),
+        ("/%09/evil", True),
+        ("http:/lab:80/x", False),
+        ("http:lab:80/x", False),
+        ("vbscript:x", False),
+        ("/x\x00", False),
+        ("http://lab:80\\@evil/", False),
     ],
 )
 def test_places_of_our_own(wanted: str, ours: bool) -> None:
@@ -313,6 +336,48 @@ def test_a_form_of_another_site_is_refused(lab: Any) -> None:
     form = urlencode({"username": "ben", "password": "ben's secret"}).encode()
     answer = lab.send("POST", "/authn/login", form, {**FORM, "Origin": "https://evil.example"}, token=False)
     assert (answer.status, "set-cookie" in answer.headers) == (403, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({}, 200),
+        ({"Origin": "{url}"}, 200),
+        ({"Referer": "{url}/chaise/?x"}, 200),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": "{url}.evil.example"}, 403),
+        ({"Origin": "{url}@evil.example"}, 403),
+        ({"Referer": "https://evil.example/{url}"}, 403),
+        ({"Referer": "{url}.evil.example/"}, 403),
+        ({"Referer": "about:blank"}, 403),
+        ({"Origin": "{url}", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+    ],
+)
+def test_pages_of_other_sites_change_nothing(lab: Any, said: dict[str, str], status: int) -> None:
+    came = {**session(lab, "ada"), **{name: text.format(url=lab.url) for name, text in said.items()}}
+    assert lab.send("PUT", "/authn/session", headers=came, token=False).status == status
+    looking = 200 if "evil" not in came.get("Origin", "") and came.get("Origin") != "null" else 403
+    assert lab.send("GET", "/authn/session", headers=came, token=False).status == looking
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        ("/authn/login", {"x-frame-options": "DENY", "cache-control": "no-store", "referrer-policy": "same-origin"}),
+        ("/authn/session", {"x-frame-options": "SAMEORIGIN", "cache-control": "no-store"}),
+        ("/ermrest", {"cache-control": "private, no-cache", "x-content-type-options": "nosniff"}),
+        ("/hatrac/page", {"content-security-policy": "sandbox", "cache-control": "private, no-cache"}),
+        ("/hatrac", {"content-security-policy": "sandbox", "x-frame-options": "SAMEORIGIN"}),
+    ],
+)
+def test_what_browsers_are_told(lab: Any, target: str, expected: dict[str, str]) -> None:
+    lab.send("PUT", "/hatrac/page", b"<script>alert(1)</script>", {"Content-Type": "text/html"})
+    shown = lab.send("GET", target).headers
+    assert {name: shown.get(name) for name in expected} == expected
 
 
 @pytest.mark.parametrize(("wanted", "told"), [("/bye", "/bye"), ("https://evil.example/", "/"), ("//evil", "/")])

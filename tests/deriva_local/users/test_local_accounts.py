@@ -271,14 +271,26 @@ def test_users_at_the_command_line(tmp_path: Path) -> None:
     assert Accounts(store).is_password("ada", "other")
     word = serve("token", "ada", store=store).stdout.strip()
     assert Accounts(store).ticket(word, "token") is not None
+    other = serve("token", "ada", "--days", "2", store=store).stdout.strip()
+    first, second = json.loads(serve("token", "ada", "--list", "--json", store=store).stdout)
+    assert not {word, other} & {*first.values(), *second.values()}
+    ended = second if first["expires"] > second["expires"] else first
+    assert serve("token", "ada", "--revoke", "--id", ended["id"], store=store).stdout == "1 token of ada ended.\n"
+    assert [Accounts(store).ticket(each, "token") is not None for each in (word, other)] == [True, False]
     assert serve("token", "ada", "--revoke", store=store).stdout == "1 token of ada ended.\n"
+    assert serve("token", "ada", "--list", store=store).stdout == "ada has no token.\n"
     assert serve("token", store=store).stdout == (store / "token").read_text()
     assert serve("user", "remove", "ada", store=store).returncode == 0
     assert "No user yet" in serve("user", "list", store=store).stdout
 
 
 def test_mistakes_at_the_command_line_are_one_sentence(tmp_path: Path) -> None:
-    for arguments in (["user", "remove", "ada"], ["user", "add", "a b", "--password-stdin"], ["token", "ada"]):
+    for arguments in (
+        ["user", "remove", "ada"],
+        ["user", "add", "a b", "--password-stdin"],
+        ["token", "ada"],
+        ["token", "ada", "--list"],
+    ):
         done = serve(*arguments, store=tmp_path / "s", given="pw\n")
         assert (done.returncode, len(done.stderr.splitlines())) == (1, 1), done.stderr
     empty = serve("user", "add", "ada", "--password-stdin", store=tmp_path / "s")
