@@ -20,6 +20,7 @@ from deriva_local.service import data, hatrac, login, models, session
 from deriva_local.service.admission import Admission
 from deriva_local.service.messages import FileSlice, Request, Response
 from deriva_local.service.negotiation import prefers_html
+from deriva_local.store.place import StoreProblem
 from deriva_local.store.registry import Store
 from deriva_local.url import ast
 from deriva_local.url.parse import parse
@@ -66,6 +67,9 @@ class Service:
             response = _settled(request, self._answer(request))
         except Refusal as refusal:
             response = _refused(refusal, request) if request.method != "OPTIONS" else _options(refusal, request)
+        except StoreProblem as problem:
+            log.error("%s %s: %s", request.method, request.target, problem)
+            response = _refused(Refusal(problem.status, str(problem)), request)
         except Exception as error:  # the door: whatever it is, the caller gets an answer and the log the reason
             log.exception("%s %s failed", request.method, request.target)
             response = _refused(Refusal(500, f"{type(error).__name__}: {error}"), request)

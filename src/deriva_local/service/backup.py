@@ -4,11 +4,14 @@ A backup is itself a store. What is copied is one moment of each database; a con
 the copied rows name, and its checksums are verified on the way. Catalogs come before objects, so that what a row
 refers to is in the copy. A copy is made beside its place, and gets its name when it is whole and on the disk.
 
+Contents never change: one that an earlier copy has is given a second name instead of a second place on the disk.
+
 Sessions and uploads that were under way are not copied, nor are the token file and the certificate.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -32,28 +35,36 @@ _VERSION = re.compile(r"[A-Z2-7]{26}")
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What was copied, and what could not be: contents that are damaged or missing in the original."""
+    """What was copied, and what could not be: contents that are damaged or missing in the original.
+
+    ``shared`` are those of the ``contents`` that an earlier copy had; they are not in ``bytes``.
+    """
 
     catalogs: int
     contents: int
     bytes: int
     problems: tuple[str, ...] = ()
+    shared: int = 0
 
 
-def copy_store(source: Path, target: Path) -> Copied:
+def copy_store(source: Path, target: Path, since: Path | None = None) -> Copied:
     """Copy the store in ``source``, which may be in use, to ``target``, which must be empty or not there.
 
+    ``since`` is an earlier copy on the same file system; contents that it has are linked.
+
     Raises:
-        StoreProblem: there is no store in ``source``, something is in ``target``, a database is damaged, or the disk
-            is full. Nothing is left behind then.
+        StoreProblem: there is no store in ``source`` or ``since``, something is in ``target``, a database is damaged,
+            or the disk is full. Nothing is left behind then.
     """
     refuse_strange(source)
+    if since is not None:
+        refuse_strange(since)
     _refuse_place(source, target)
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     beside.mkdir(mode=0o700)
     try:
-        copied = _copied(source, beside)
+        copied = _copied(source, beside, since)
         beside.rename(target)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
@@ -70,14 +81,17 @@ def _refuse_place(source: Path, target: Path) -> None:
         raise StoreProblem(f"{target} is not empty: choose a folder that is not there yet.")
 
 
-def _copied(source: Path, target: Path) -> Copied:
+def _copied(source: Path, target: Path, since: Path | None) -> Copied:
     catalogs = _catalogs(source, target)
     if _plain(source / USERS).exists():
         copy_database(source / USERS, target / USERS)
         with editing(target / USERS) as db:
             db.execute("DELETE FROM ticket WHERE kind = 'session'")
-    contents, size, problems = _contents(source, target) if _plain(source / HATRAC).exists() else (0, 0, [])
-    return Copied(catalogs, contents, size, tuple(problems))
+    found = _contents(source, target, since) if _plain(source / HATRAC).exists() else []
+    problems = tuple(each.problem for each in found if each.problem)
+    good = [each for each in found if not each.problem]
+    size = sum(each.length for each in good)
+    return Copied(catalogs, len(good), size, problems, sum(each.is_shared for each in good))
 
 
 def _plain(path: Path) -> Path:
@@ -133,36 +147,60 @@ def _checked(pattern: re.Pattern[str], name: str) -> str:
 # ----------------------------------------------------------------------------------------------------------- contents
 
 
-def _contents(source: Path, target: Path) -> tuple[int, int, list[str]]:
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """How the copy of one content went: how many bytes were written, and what is wrong with it, if anything."""
+
+    length: int = 0
+    problem: str = ""
+    is_shared: bool = False
+
+
+def _contents(source: Path, target: Path, since: Path | None) -> list[_Content]:
+    """Copy what the copied rows name; what is deleted meanwhile is left out."""
     copy_database(source / HATRAC, target / HATRAC)
-    problems, copied, size = [], 0, 0
+    copied = []
     with editing(target / HATRAC) as db:
         db.execute("DELETE FROM chunk; DELETE FROM job").fetchall()
-        named: list[Any] = db.execute("SELECT version, md5, sha256 FROM version").fetchall()
-        for version, md5, sha256 in named:
-            problem, length = _content(source, target, _checked(_VERSION, version), Checksums(md5, sha256))
-            if problem is None:
-                copied, size = copied + 1, size + length
-            elif not ask(source / HATRAC, "SELECT 1 FROM version WHERE version = ?", (version,)):
+        named: list[Any] = db.execute("SELECT version, length, md5, sha256 FROM version").fetchall()
+        for version, length, md5, sha256 in named:
+            place = Path("objects") / _checked(_VERSION, version)[0] / version
+            (target / place).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if since is not None and _is_shared(_plain(since / place), target / place, length):
+                copied.append(_Content(is_shared=True))
+                continue
+            made = _content(source / place, target / place, Checksums(md5, sha256))
+            if made.problem and not ask(source / HATRAC, "SELECT 1 FROM version WHERE version = ?", (version,)):
                 db.execute("DELETE FROM version WHERE version = ?", (version,))
             else:
-                problems.append(problem)
+                copied.append(made)
     for folder in (target / "objects").glob("*"):
         sync_folder(folder)
-    return copied, size, problems
+    return copied
 
 
-def _content(source: Path, target: Path, version: str, sums: Checksums) -> tuple[str | None, int]:
-    """Copy one content; return what is wrong with it, and its length."""
-    place = Path("objects") / version[0] / version
-    _plain((source / place).parent)
-    (target / place).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _is_shared(earlier: Path, target: Path, length: int) -> bool:
+    """Give a content of an earlier copy a second name; say False where it has none of that length, or cannot."""
     try:
-        length, found = _copy_file(_plain(source / place), target / place)
+        if earlier.stat().st_size != length:
+            return False
+        target.hardlink_to(earlier)
+    except OSError as error:
+        if error.errno not in {errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP}:
+            raise
+        return False
+    return True
+
+
+def _content(source: Path, target: Path, sums: Checksums) -> _Content:
+    """Copy one content."""
+    _plain(source.parent)
+    try:
+        length, found = _copy_file(_plain(source), target)
     except FileNotFoundError:
-        return f"{source / place} is missing.", 0
+        return _Content(problem=f"{source} is missing.")
     differences = sums.differences(found)
-    return (f"{source / place} is damaged. {' '.join(differences)}" if differences else None), length
+    return _Content(length, f"{source} is damaged. {' '.join(differences)}" if differences else "")
 
 
 def _copy_file(source: Path, target: Path) -> tuple[int, Checksums]:

@@ -5,6 +5,7 @@ The caller holds the lock of the store, so nobody else looks at the folder meanw
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping
 from itertools import count
@@ -17,7 +18,7 @@ from deriva_local.model.changes import creation
 from deriva_local.service.messages import Client
 from deriva_local.store import clients, formats, layout
 from deriva_local.store.builtin import new_model
-from deriva_local.store.connections import APPLICATION, explained, opened, preallocate_log
+from deriva_local.store.connections import APPLICATION, explained, opened, preallocate_log, transaction
 from deriva_local.store.database import QUEUE
 from deriva_local.store.place import sync_folder
 from deriva_local.store.queue import Queue
@@ -34,15 +35,21 @@ def create(folder: Path, owner: tuple[str, ...], annotations: Mapping[str, Any],
     """
     folder.mkdir(mode=0o700)
     path = folder / FILE
-    with explained(path):
-        connection = opened(path, create=True)
-        try:
-            _fill(connection, owner, annotations, client)
-        finally:
-            connection.close()
-        preallocate_log(path)
-    sync_folder(folder)
-    sync_folder(folder.parent)
+    made = False
+    try:
+        with explained(path):
+            connection = opened(path, create=True)
+            try:
+                _fill(connection, owner, annotations, client)
+            finally:
+                connection.close()
+            preallocate_log(path)
+        sync_folder(folder)
+        sync_folder(folder.parent)
+        made = True
+    finally:
+        if not made:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fill(connection: apsw.Connection, owner: tuple[str, ...], annotations: Mapping[str, Any], client: Client) -> None:
@@ -54,7 +61,7 @@ def _fill(connection: apsw.Connection, owner: tuple[str, ...], annotations: Mapp
 
     model = new_model(now, owner, annotations, new_rid)
     changes = creation(model)
-    with connection:
+    with transaction(connection):
         for step in layout.STEPS:
             step(connection)
         layout.write_records(connection, changes, now)

@@ -20,7 +20,7 @@ from weakref import WeakSet
 
 import apsw
 
-from deriva_local.store.place import ReadOnlyStore, StoreProblem
+from deriva_local.store.place import FullDisk, ReadOnlyStore, StoreProblem
 from deriva_local.wire.errors import Refusal, busy, forbidden
 
 APPLICATION = 0x44455256
@@ -175,6 +175,21 @@ def _keep_log(connection: apsw.Connection) -> None:
     connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, on.buffer_info()[0])
 
 
+@contextmanager
+def transaction(connection: apsw.Connection) -> Iterator[None]:
+    """Write in one transaction: kept when the block ends, undone when it raises.
+
+    SQLite undoes it by itself when the disk is full, for instance; that must not hide the reason.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
 def preallocate_log(path: Path) -> None:
     """Write the empty log of a database that nobody has open out to its full length.
 
@@ -204,7 +219,7 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except apsw.FullError as error:
-        raise StoreProblem(f"The disk is full: {path} cannot be written. Free some space and try again.") from error
+        raise FullDisk(f"The disk is full: {path} cannot be written. Free some space and try again.") from error
     except (apsw.ReadOnlyError, apsw.PermissionsError) as error:
         raise ReadOnlyStore(READ_ONLY.format(path=path)) from error
     except apsw.CantOpenError as error:

@@ -10,7 +10,7 @@ from typing import Any
 
 import apsw
 
-from deriva_local.store.connections import explained, opened
+from deriva_local.store.connections import explained, opened, transaction
 from deriva_local.store.place import StoreProblem, sync_folder
 
 
@@ -65,7 +65,7 @@ def editing(path: Path) -> Iterator[apsw.Connection]:
     with explained(path):
         connection = opened(path, create=True)
         try:
-            with connection:
+            with transaction(connection):
                 yield connection
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import apsw
 
-from deriva_local.store.connections import APPLICATION, explained, opened
+from deriva_local.store.connections import APPLICATION, explained, opened, transaction
 from deriva_local.store.place import StoreProblem, refuse_newer
 from deriva_local.store.queue import Queue
 from deriva_local.wire.errors import Refusal
@@ -72,12 +72,11 @@ def _step_up(path: Path, steps: Sequence[Step], patience: float) -> None:
     """Take the steps that are missing, unless another process did while we waited."""
     connection = opened(path, patience)
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        found = checked(path, connection)
-        refuse_newer(path, found, len(steps))
-        for number in range(found, len(steps)):
-            steps[number](connection)
-            connection.pragma("user_version", number + 1)
-        connection.execute("COMMIT")
+        with transaction(connection):
+            found = checked(path, connection)
+            refuse_newer(path, found, len(steps))
+            for number in range(found, len(steps)):
+                steps[number](connection)
+                connection.pragma("user_version", number + 1)
     finally:
         connection.close()

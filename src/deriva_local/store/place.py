@@ -25,7 +25,15 @@ NETWORK_FUSE = frozenset(
 
 
 class StoreProblem(OSError):
-    """A store that cannot be used where it lies; the message says why, and what to do."""
+    """A store that cannot be used where it lies; the message says why, and what to do. ``status`` is that over HTTP."""
+
+    status = 500
+
+
+class FullDisk(StoreProblem):
+    """There is no room for the store."""
+
+    status = 507
 
 
 class NetworkFileSystem(StoreProblem):
@@ -35,9 +43,13 @@ class NetworkFileSystem(StoreProblem):
 class NewerStore(StoreProblem):
     """The store was written by a newer version of this program."""
 
+    status = 503
+
 
 class ReadOnlyStore(StoreProblem):
     """The folder of the store cannot be written to."""
+
+    status = 403
 
 
 def refuse_network(path: Path) -> None:

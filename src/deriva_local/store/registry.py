@@ -24,7 +24,16 @@ from deriva_local.acl.static import owners
 from deriva_local.service.messages import Client
 from deriva_local.store import catalog as catalog_file
 from deriva_local.store import formats
-from deriva_local.store.connections import APPLICATION, PATIENCE, READ_ONLY, Connections, explained, opened, refused
+from deriva_local.store.connections import (
+    APPLICATION,
+    PATIENCE,
+    READ_ONLY,
+    Connections,
+    explained,
+    opened,
+    refused,
+    transaction,
+)
 from deriva_local.store.database import Database
 from deriva_local.store.formats import Step, script
 from deriva_local.store.place import ReadOnlyStore, StoreProblem, refuse_network, sync_folder
@@ -286,7 +295,7 @@ class Store:
 
     def _fill(self, connection: apsw.Connection) -> None:
         self._catalogs.mkdir(mode=0o700, exist_ok=True)
-        with connection:
+        with transaction(connection):
             for step in STEPS:
                 step(connection)
             connection.execute(f"PRAGMA application_id = {APPLICATION}").fetchall()
@@ -306,7 +315,7 @@ class Store:
 
     @contextmanager
     def _transaction(self) -> Iterator[apsw.Connection]:
-        with refused(self.registry), self._connections.lent() as connection, connection:
+        with refused(self.registry), self._connections.lent() as connection, transaction(connection):
             yield connection
 
     def _sweep(self, connection: apsw.Connection) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import apsw
 
-from deriva_local.store.connections import PATIENCE, Connections, explained, opened, refused
+from deriva_local.store.connections import PATIENCE, Connections, explained, opened, refused, transaction
 from deriva_local.store.place import refuse_network, refuse_newer, sync_folder
 from deriva_local.store.queue import Queue
 
@@ -58,7 +58,7 @@ class Tables:
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             connection = opened(self.path, create=True)
             try:
-                with connection:
+                with transaction(connection):
                     for number in range(int(connection.pragma("user_version")), len(steps)):
                         connection.execute(steps[number]).fetchall()
                         connection.pragma("user_version", number + 1)
@@ -79,16 +79,8 @@ class Tables:
         Raises:
             Refusal: 503 if others write for too long, 507 on a full disk, 403 on a read-only one.
         """
-        with self._queue.turn(), refused(self.path), self._connections.lent() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            kept = False
-            try:
-                yield connection
-                connection.execute("COMMIT")
-                kept = True
-            finally:
-                if not kept and connection.in_transaction:
-                    connection.execute("ROLLBACK")
+        with self._queue.turn(), refused(self.path), self._connections.lent() as connection, transaction(connection):
+            yield connection
 
     def vacuum(self) -> None:
         """Give unused space back to the disk."""

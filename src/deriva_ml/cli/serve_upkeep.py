@@ -44,12 +44,19 @@ def _counts(report: Report) -> dict[str, int]:
 
 @click.command("backup")
 @click.argument("target", type=click.Path(path_type=Path))
+@click.option(
+    "--since", type=click.Path(path_type=Path), metavar="BACKUP", help="Share the contents that this backup has."
+)
 @store_option
 @click.pass_context
-def backup(context: click.Context, target: Path, store: str | None) -> None:
-    """Copy the store to the folder TARGET, while it is used. The copy is a store as well."""
+def backup(context: click.Context, target: Path, since: Path | None, store: str | None) -> None:
+    """Copy the store to the folder TARGET, while it is used. The copy is a store as well.
+
+    With --since, contents that an earlier backup on the same disk has take no further space: each backup is whole
+    all the same, and any of them may be removed.
+    """
     folder = store_folder(context, store)
-    _tell(copy_store(folder, target), f"{folder} is copied to {target}")
+    _tell(copy_store(folder, target, since), f"{folder} is copied to {target}")
 
 
 @click.command("restore")
@@ -66,7 +73,8 @@ def _tell(copied: Copied, done: str) -> None:
     """Say what was copied; contents that were damaged before make the exit code 1."""
     for problem in copied.problems:
         click.echo(f"Problem: {problem}", err=True)
-    click.echo(f"{done}: {copied.catalogs} catalogs, {copied.contents} contents ({copied.bytes:,} bytes).")
+    shared = f", {copied.shared} of them shared with the earlier backup" if copied.shared else ""
+    click.echo(f"{done}: {copied.catalogs} catalogs, {copied.contents} contents{shared} ({copied.bytes:,} bytes).")
     sys.exit(1 if copied.problems else 0)
 
 

@@ -13,6 +13,7 @@ from zoo import Catalog, new_catalog, table
 
 from deriva_local.service import data
 from deriva_local.service.messages import Request, Response
+from deriva_local.wire.errors import Refusal
 
 ROWS = 3_000
 KINDS = ["application/json", "application/x-json-stream", "text/csv"]
@@ -71,6 +72,17 @@ def test_a_result_that_nobody_wants_any_more_lets_go(long: Catalog, read: int, m
     assert len(idle) == before
     assert ask(long, KINDS[0], method="HEAD").body == b""
     gc.collect()
+    assert len(idle) == before
+
+
+def test_a_reader_that_takes_for_ever_is_cut_off(long: Catalog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "PORTION", 100)
+    monkeypatch.setattr(data, "READ_LIMIT", -1.0)
+    idle = long.service.store.catalog(long.id)._connections._idle
+    before = len(idle)
+    pieces = iter(ask(long, KINDS[0]).body)  # type: ignore[arg-type]
+    with pytest.raises(Refusal, match="was not taken within"):
+        b"".join(pieces)  # type: ignore[arg-type]
     assert len(idle) == before
 
 

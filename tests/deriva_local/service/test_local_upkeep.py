@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -261,6 +263,57 @@ def test_a_copy_that_fails_leaves_nothing(folder: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
+def test_a_copy_shares_what_an_earlier_one_has(folder: Path, tmp_path: Path) -> None:
+    copy_store(folder, tmp_path / "monday")
+    service = Service(folder)
+    assert send(service, "PUT", "/hatrac/new", b"four!")[0] == 201
+    assert send(service, "DELETE", "/hatrac/a/y")[0] == 204
+    service.close()
+    spoiled = next(path for path in contents(tmp_path / "monday") if path.read_bytes() == b"one")
+    spoiled.chmod(0o600)
+    spoiled.write_bytes(b"shorter or longer")  # not what it was: it is copied again
+    copied = copy_store(folder, tmp_path / "tuesday", since=tmp_path / "monday")
+    assert (copied.contents, copied.shared, copied.bytes, copied.problems) == (3, 1, len(b"one" + b"four!"), ())
+    (both,) = [path for path in contents(tmp_path / "tuesday") if path.stat().st_nlink == 2]
+    assert both.read_bytes() == b"two"
+    shutil.rmtree(tmp_path / "monday")
+    assert check(tmp_path / "tuesday").problems == ()
+    restored = copy_store(tmp_path / "tuesday", tmp_path / "restored")
+    assert (restored.contents, restored.shared) == (3, 0)
+
+
+def test_a_copy_since_nothing_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(StoreProblem, match="There is no store"):
+        copy_store(folder, tmp_path / "copy", since=tmp_path / "nowhere")
+    assert [path.name for path in tmp_path.iterdir()] == ["store"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from deriva_local.service import backup
+steps = 0
+real = backup.sync_folder
+def die(folder):
+    global steps
+    steps += 1
+    if steps == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+    real(folder)
+backup.sync_folder = die
+backup.copy_store(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_copy_that_is_killed_is_not_there(folder: Path, tmp_path: Path, step: int) -> None:
+    target = tmp_path / "copy"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(target), str(step)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not target.exists()
+    assert copy_store(folder, target).problems == ()
+
+
 EVIL = [
     ("registry.sqlite", "UPDATE catalog SET folder = '../../outside'"),
     ("registry.sqlite", "UPDATE catalog SET folder = '/etc'"),
@@ -328,6 +381,8 @@ def test_a_served_store_is_backed_up_and_restored(
     try:
         done = serve("backup", "--store", str(folder), str(tmp_path / "b"))
         assert (done.returncode, "1 catalogs, 3 contents (11 bytes)" in done.stdout) == (0, True), done.stderr
+        again = serve("backup", "--store", str(folder), "--since", str(tmp_path / "b"), str(tmp_path / "c"))
+        assert "3 contents, 3 of them shared with the earlier backup (0 bytes)" in again.stdout, again.stderr
         assert server.send("DELETE", "/hatrac/x").status == 204
         assert server.send("DELETE", "/ermrest/catalog/lab").status == 204
     finally:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from store_worker import notes, send
 
 from deriva_local.service.app import Service
-from deriva_local.service.messages import Client
+from deriva_local.service.messages import Client, Request
 from deriva_local.store import connections
 from deriva_local.store.place import NewerStore, StoreProblem
 from deriva_local.store.queue import Queue
@@ -123,6 +124,33 @@ def test_a_full_disk_stores_nothing_and_says_so(tmp_path: Path, monkeypatch: pyt
     assert send(service, "GET", target) == []
     send(service, "POST", target, [{"Text": "small"}])
     assert [row["Text"] for row in send(service, "GET", target)] == ["small"]
+
+
+def test_a_catalog_that_finds_no_room_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = Service(tmp_path / "store")
+    monkeypatch.setattr(connections, "SETTINGS", connections.SETTINGS + "PRAGMA max_page_count = 5;")
+    answer = service.handle(Request("POST", "/ermrest/catalog", client=service.owner))
+    assert (answer.status, b"The disk is full" in bytes(answer.body)) == (507, True)  # type: ignore[arg-type]
+    assert list((tmp_path / "store" / "catalogs").iterdir()) == []
+    monkeypatch.undo()
+    assert service.handle(Request("POST", "/ermrest/catalog", client=service.owner)).status == 201
+
+
+@pytest.mark.parametrize("step", [-86_400_000_000, -1, 0, 1, 86_400_000_000])
+def test_moments_go_up_whatever_the_clock_does(store: Store, monkeypatch: pytest.MonkeyPatch, step: int) -> None:
+    id = store.create_catalog({}, ME)
+    clock = {"micros": time.time_ns() // 1000}
+    monkeypatch.setattr(time, "time_ns", lambda: clock["micros"] * 1000)
+    moments = []
+    for other in (Store(store.folder), Store(store.folder), store):  # as other processes would
+        for _ in range(2):
+            with other.catalog(id).write(ME) as session:
+                session.data_changed()
+            moments.append(session.now)
+            clock["micros"] += step
+    with store.catalog(id).read() as reading:
+        assert reading.snaptime == moments[-1]
+    assert moments == sorted(set(moments))
 
 
 def test_what_a_crash_left_of_a_catalog_is_cleared_away(store: Store) -> None:
