@@ -23,7 +23,7 @@ from deriva_ml.dataset.versions import DatasetVersion
 from deriva_ml.errors import DerivaMLDataError, DerivaMLStateInconsistency
 from deriva_ml.execution import liveness
 from deriva_ml.execution.begin_away import WAITING_INPUTS
-from deriva_ml.execution.create import upload_metadata
+from deriva_ml.execution.create import RECORDED, upload_metadata
 from deriva_ml.execution.inputs import asset_tables, link_assets, link_datasets, link_file_rows
 from deriva_ml.execution.manifest import Entry, EntryState
 from deriva_ml.execution.metadata import configuration_file
@@ -154,11 +154,11 @@ def _check_version(session: Catalog, each: dict[str, Any]) -> None:
 def _described_anew(store: ExecutionStore, name: str, config: dict[str, Any]) -> Iterator[Entry]:
     """Write ``configuration.json`` with the RID in it, and yield its entry; written again it is the same."""
     for entry in Staged(store, name).entries(EntryState.SEALED):
-        if entry.table == "Execution_Metadata" and entry.file_name == "configuration.json" and not entry.url:
+        if entry.key == f"Execution_Metadata/{RECORDED}/configuration.json":
             path = store.folder(name) / (entry.sealed or "")
             write_whole(path, configuration_file(config).content)
             digest = hash_file(path)
-            yield replace(entry, md5=digest.md5, sha256=digest.sha256, length=digest.length)
+            yield replace(entry, md5=digest.md5, sha256=digest.sha256, length=digest.length, url=None)
 
 
 def _move_folder(store: ExecutionStore, rid: str) -> None:

@@ -8,7 +8,7 @@ was written, and the next one, come to the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +22,17 @@ from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.files import hash_file, make_folder, write_whole
 from deriva_ml.names import TableName
 
-FORMAT = 1
+FORMAT = 2
 TABLE = "Execution_Metadata"
 
 
 def claim(
-    session: Catalog, bag: str, execution: str, entries: Iterable[Entry], folder: Path
+    session: Catalog, bag: str, execution: str, tokens: Mapping[str, str], folder: Path
 ) -> tuple[dict[str, str], Entry]:
-    """Return the RIDs of the bag's assets by key, and the receipt as an entry that the commit links to the execution.
+    """Return the RIDs of the bag's local ids, and the receipt as an entry that the commit links to the execution.
 
-    ``folder`` is the execution's own; the receipt lies in its ``sealed`` folder afterwards.
+    ``tokens`` are the local ids, each with the token of its lease. ``folder`` is the execution's own; the receipt lies in
+    its ``sealed`` folder afterwards.
 
     Raises:
         DerivaMLIntegrityError: there is a receipt for this bag that says something else.
@@ -44,20 +45,21 @@ def claim(
     if rows:
         objects.get(session, url, path, md5=rows[0]["MD5"])
     else:
-        write_whole(path, _content(bag, execution, _leased(session, bag, entries)))
+        write_whole(path, _content(bag, execution, _leased(session, {"receipt": f"{bag}/receipt", **tokens})))
     rids = _read(path, bag, execution)
     receipt = _entry(path, session.ml_schema, bag, url, rids.pop("receipt"))
+    if missing := tokens.keys() - rids.keys():
+        raise DerivaMLIntegrityError(
+            f"The catalog's receipt of the sealed bag {bag} does not know {sorted(missing)[0]}."
+        )
     if not rows:
         _send(session, table, receipt, path)
     return rids, receipt
 
 
-def _leased(session: Catalog, bag: str, entries: Iterable[Entry]) -> dict[str, str]:
-    """Return a RID for each asset, and one for the receipt; an asset that had one before it was sealed keeps it."""
-    known = {entry.key: entry.rid for entry in entries}
-    tokens = {key: f"{bag}/{key}" for key in ("receipt", *known) if not known.get(key)}
+def _leased(session: Catalog, tokens: Mapping[str, str]) -> dict[str, str]:
     leased = lease(session, list(tokens.values()))
-    return {key: leased[tokens[key]] if key in tokens else str(known[key]) for key in ("receipt", *known)}
+    return {name: leased[token] for name, token in tokens.items()}
 
 
 def _content(bag: str, execution: str, rids: Mapping[str, str]) -> bytes:

@@ -17,21 +17,24 @@ from typing import Any
 import apsw
 
 from deriva_ml.bag.archive import unpack
+from deriva_ml.bag.layout import asset_path
 from deriva_ml.bag.read import Bag
 from deriva_ml.bag.verify import verify
 from deriva_ml.catalog.leases import LEASES
 from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
+from deriva_ml.enums import ExecAssetType
 from deriva_ml.errors import DerivaMLIntegrityError, DerivaMLStateInconsistency
 from deriva_ml.execution import liveness
 from deriva_ml.execution.begin_away import WAITING_INPUTS
 from deriva_ml.execution.claim import claim
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.plan import ASSET_COLUMNS
 from deriva_ml.execution.recover import reopen
 from deriva_ml.execution.report import UploadCallback, UploadReport
 from deriva_ml.execution.run import lock_file
-from deriva_ml.execution.sealed_bag import ENTRIES, FEATURES, FORMAT, RECORD
+from deriva_ml.execution.sealed_bag import FORMAT, RECORD
 from deriva_ml.execution.staged import Staged, StagedFeature
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
@@ -70,7 +73,7 @@ def load_bag(
         rid = known.rid if known is not None else sealed.execution.rid
         _check_catalog(session, sealed)
         with liveness.holding(lock_file(store.workspace, rid, "bag"), f"A bag of execution {rid} is being loaded"):
-            rids, receipt = claim(session, sealed.uuid, sealed.execution.rid, sealed.entries, store.folder(rid))
+            rids, receipt = claim(session, sealed.uuid, sealed.execution.rid, _tokens(sealed), store.folder(rid))
             _take_in(store, rid, sealed, rids, receipt)
     return commit(reopen(session, store, rid), clean=clean, progress=progress)
 
@@ -88,38 +91,72 @@ def _opened(store: ExecutionStore, archive: Path) -> Iterator[SealedBag]:
         shutil.rmtree(place, ignore_errors=True)
 
 
+def _tokens(sealed: SealedBag) -> dict[str, str]:
+    """Return the local ids of the bag, each with the token of its lease; that of the execution was chosen when it was begun."""
+    names = dict.fromkeys(entry.rid or "" for entry in sealed.entries)
+    tokens = {name: f"{sealed.uuid}/{name}" for name in names if is_local(name)}
+    if is_local(sealed.execution.rid):
+        tokens[sealed.execution.rid] = sealed.execution.uuid
+    return tokens
+
+
 def _read(bag: Bag, archive: Path) -> SealedBag:
     try:
         record = json.loads(bag.file(RECORD).read_bytes())
-        if record["format"] > FORMAT:
-            raise DerivaMLIntegrityError(f"{archive} was sealed by a newer deriva-ml: upgrade this one.")
+        if record["format"] != FORMAT:
+            older = record["format"] < FORMAT
+            raise DerivaMLIntegrityError(
+                f"{archive} was sealed by {'an older' if older else 'a newer'} deriva-ml (format {record['format']}, this one reads "
+                f"{FORMAT}): {'seal the run again' if older else 'upgrade this one'}."
+            )
         named = {each.name: record["execution"][each.name] for each in fields(Registered)}
         named["status"] = ExecutionStatus(named["status"])
         named["catalog_status"] = ExecutionStatus(named["catalog_status"]) if named["catalog_status"] else None
         check_rid(named["rid"])
-        lines = list(_lines(bag, ENTRIES))
-        entries = tuple(_entry(line) for line in lines)
-        files = {entry.key: bag.file(line["file"]) for entry, line in zip(entries, lines, strict=True)}
+        entries = tuple(_entries(bag, record["entries"], record["types"]))
+        files = {entry.key: bag.file(asset_path(entry.table, entry.rid or "", entry.file_name)) for entry in entries}
         return SealedBag(bag, str(uuid.UUID(record["bag"])), record, Registered(**named), entries, files)
     except (KeyError, TypeError, ValueError) as error:
         raise DerivaMLIntegrityError(f"{archive} is a bag, but not a sealed execution: {error!r}.") from error
 
 
-def _lines(bag: Bag, name: str) -> Iterator[dict[str, Any]]:
-    with bag.file(name).open(encoding="utf-8") as file:
-        for line in file:
-            yield json.loads(line)
+def _entries(bag: Bag, described: list[dict[str, Any]], links: list[dict[str, Any]]) -> Iterator[Entry]:
+    """Yield the entries that the rows of the bag's assets describe."""
+    tables = dict.fromkeys((each["schema"], each["table"]) for each in described)
+    rows = {table: {row["RID"]: row for row in bag.values(*table)} for table in tables}
+    types = {tuple(link["asset"]): _types(bag, link) for link in links}
+    for each in described:
+        table = (each["schema"], each["table"])
+        row = rows[table][each["rid"]]
+        metadata = {name: value for name, value in row.items() if name not in ASSET_COLUMNS and value is not None}
+        yield Entry(
+            key=each["key"],
+            schema=each["schema"],
+            table=each["table"],
+            file_name=each["file_name"],
+            mode=Mode(each["mode"]),
+            staged="",
+            source=each["source"],
+            source_stamp=each["source_stamp"],
+            asset_types=tuple(types[table].get(each["rid"], ())),
+            metadata=metadata,
+            description=row["Description"] or "",
+            state=EntryState.SEALED,
+            md5=row["MD5"],
+            sha256=each["sha256"],
+            length=row["Length"],
+            rid=check_rid(each["rid"]),
+            url=row["URL"],
+        )
 
 
-def _entry(line: Mapping[str, Any]) -> Entry:
-    named = {each.name: line[each.name] for each in fields(Entry)}
-    named |= {
-        "mode": Mode(line["mode"]),
-        "state": EntryState.SEALED,
-        "asset_types": tuple(line["asset_types"]),
-        "id": 0,
-    }
-    return Entry(**named)
+def _types(bag: Bag, link: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the types of an asset table's rows, by RID, without the direction, which the load adds."""
+    found: dict[str, list[str]] = {}
+    for row in bag.values(*link["table"]):
+        if row["Asset_Type"] != ExecAssetType.output_file:
+            found.setdefault(row[link["column"]], []).append(row["Asset_Type"])
+    return found
 
 
 def _check_catalog(session: Catalog, sealed: SealedBag) -> None:
@@ -154,7 +191,9 @@ def _take_in(store: ExecutionStore, rid: str, sealed: SealedBag, rids: Mapping[s
     staged = Staged(store, rid)
     known = {entry.key for entry in staged.entries()}
     fresh = [
-        _placed(store.folder(rid), sealed, entry, rids[entry.key]) for entry in sealed.entries if entry.key not in known
+        _placed(store.folder(rid), sealed, entry, rids.get(entry.rid or "", entry.rid or ""))
+        for entry in sealed.entries
+        if entry.key not in known
     ]
     fsync_folder(store.folder(rid) / "sealed")
     new = [entry for entry in (*fresh, receipt) if entry.key not in known]
@@ -190,12 +229,22 @@ def _placed(folder: Path, sealed: SealedBag, entry: Entry, rid: str) -> Entry:
 
 def _take_features(staged: Staged, sealed: SealedBag) -> None:
     """Stage the feature values of the bag that are not there yet, some hundreds at a time."""
-    numbers = {entry.key: entry.id for entry in staged.entries()}
-    batch: list[StagedFeature] = []
-    for line in _lines(sealed.bag, FEATURES):
-        assets = {column: numbers[key] for column, key in line["assets"].items()}
-        batch.append(StagedFeature(**{**line, "assets": assets, "id": 0}))
-        if len(batch) == AT_ONCE:
-            staged.take_features(batch)
-            batch = []
-    staged.take_features(batch)
+    ids = {entry.key: entry.id for entry in staged.entries()}
+    numbers = {entry.rid: ids[entry.key] for entry in sealed.entries}
+    for about in sealed.record["features"]:
+        batch: list[StagedFeature] = []
+        for row in sealed.bag.values(about["schema"], about["table"]):
+            batch.append(_feature(about, row, numbers))
+            if len(batch) == AT_ONCE:
+                staged.take_features(batch)
+                batch = []
+        staged.take_features(batch)
+
+
+def _feature(about: Mapping[str, Any], row: dict[str, Any], numbers: Mapping[str | None, int]) -> StagedFeature:
+    del row["Execution"]
+    assets = {column: numbers[row.pop(column)] for column in about["assets"] if row[column] in numbers}
+    identity = json.dumps([row[name] for name in about["keys"]])
+    return StagedFeature(
+        about["schema"], about["table"], about["feature_name"], about["target_table"], identity, row, assets
+    )

@@ -6,7 +6,7 @@ The bag and the load are made of the same rows, so that they cannot differ.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,24 +88,33 @@ def groups(run: Run, entries: Sequence[Entry]) -> list[AssetGroup]:
     ]
 
 
-def feature_rows(run: Run, table: TableName, up_to: int) -> Iterator[dict[str, Any]]:
+Naming = Callable[[Entry], Entry]
+"""Gives an entry the RID, or what stands for it, under which rows refer to it."""
+
+
+def _as_it_is(entry: Entry) -> Entry:
+    return entry
+
+
+def feature_rows(run: Run, table: TableName, up_to: int, naming: Naming = _as_it_is) -> Iterator[dict[str, Any]]:
     """Yield the rows of the staged values of one feature, up to an id, a few hundred in memory at a time."""
     batch: list[Any] = []
     for feature in run.staged.features((table.schema, table.name), up_to):
         batch.append(feature)
         if len(batch) >= 500:
-            yield from _feature_rows(run, batch)
+            yield from _feature_rows(run, batch, naming)
             batch = []
-    yield from _feature_rows(run, batch)
+    yield from _feature_rows(run, batch, naming)
 
 
-def _feature_rows(run: Run, batch: Sequence[Any]) -> Iterator[dict[str, Any]]:
-    entries = run.staged.by_id(number for feature in batch for number in feature.assets.values())
+def _feature_rows(run: Run, batch: Sequence[Any], naming: Naming) -> Iterator[dict[str, Any]]:
+    found = run.staged.by_id(number for feature in batch for number in feature.assets.values())
+    entries = {number: naming(entry) for number, entry in found.items()}
     for feature in batch:
         yield row_of(feature, run.rid, entries)
 
 
-def bag_tables(run: Run, assets: Sequence[AssetGroup], up_to: int) -> Iterator[TableRows]:
+def bag_tables(run: Run, assets: Sequence[AssetGroup], up_to: int, naming: Naming = _as_it_is) -> Iterator[TableRows]:
     """Yield the tables of the commit's bag, in the order in which they can be loaded."""
     for group in assets:
         columns = (*ASSET_COLUMNS, *(column.name for column in group.table.payload_columns))
@@ -116,7 +125,7 @@ def bag_tables(run: Run, assets: Sequence[AssetGroup], up_to: int) -> Iterator[T
     for schema, name in run.staged.feature_tables(up_to):
         table = run.session.model().find_table(TableName(schema, name))
         columns = tuple(column.name for column in table.columns.values() if not column.is_system)
-        yield _rows(table, columns, feature_rows(run, table.name, up_to))
+        yield _rows(table, columns, feature_rows(run, table.name, up_to, naming))
 
 
 def _rows(table: TableModel, columns: tuple[str, ...], rows: Iterator[Mapping[str, Any]]) -> TableRows:

@@ -1,8 +1,9 @@
 """A run as one file for a machine that can reach the catalog: everything staged, with the record of the run.
 
-The archive is a BDBag. ``data/execution.json`` is the record, ``data/entries.jsonl`` and ``data/features.jsonl`` what is
-staged, ``data/assets/<Table>/<entry>/<Filename>`` the sealed bytes. Entries have the ids of this workspace; whoever loads
-the bag asks the catalog for their RIDs.
+The archive is a BDBag that anybody can read: rows as CSV tables in the order of their references, the model of these
+tables, the sealed bytes in ``data/assets/<Table>/<id>/<Filename>``. What the catalog does not know yet has local ids
+(``L-…``) in the place of RIDs. ``data/execution.json`` is the record of the run; who loads the bag asks the catalog for
+the RIDs that the local ids stand for.
 """
 
 from __future__ import annotations
@@ -10,28 +11,30 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.bag import layout
 from deriva_ml.bag.archive import pack
-from deriva_ml.bag.write import Payload, write_bag
+from deriva_ml.bag.write import Payload, TableRows, write_bag
 from deriva_ml.errors import DerivaMLValidationError, InvalidTransitionError
 from deriva_ml.execution import liveness
 from deriva_ml.execution.begin_away import WAITING_INPUTS
 from deriva_ml.execution.commit import end_run
+from deriva_ml.execution.identify import address
 from deriva_ml.execution.manifest import Entry, EntryState
-from deriva_ml.execution.run import Run
+from deriva_ml.execution.plan import AssetGroup, bag_model, bag_payloads, bag_tables, groups
+from deriva_ml.execution.run import Run, catalog_values
 from deriva_ml.execution.seal import check, seal
-from deriva_ml.execution.staged import StagedFeature
 from deriva_ml.execution.states import COMMITTABLE, ExecutionStatus, allowed
 from deriva_ml.files import hash_file, make_folder, write_whole
+from deriva_ml.names import TableName
+from deriva_ml.rid import LOCAL_MARK
 
-FORMAT = 1
+FORMAT = 2
 FOLDER = "sealed-bags"
-RECORD, ENTRIES, FEATURES = "execution.json", "entries.jsonl", "features.jsonl"
+RECORD = "execution.json"
 
 
 def seal_bag(run: Run, target: Path | None = None) -> Path:
@@ -69,18 +72,21 @@ def _write(run: Run, bag: str, newest: int, archive: Path) -> None:
     building = run.store.workspace / FOLDER / f".{bag}"
     make_folder(building)
     try:
-        entries = run.staged.entries(EntryState.SEALED)
-        keys = {entry.id: entry.key for entry in run.staged.entries()}
-        write_whole(building / RECORD, json.dumps(_record(run, bag), indent=1).encode())
-        _write_lines(building / ENTRIES, (described(entry) for entry in entries))
-        _write_lines(building / FEATURES, _features(run, newest, keys))
-        documents = [_document(building / name) for name in (RECORD, ENTRIES, FEATURES)]
+        names = _Names(run, bag)
+        entries = [names(entry) for entry in run.staged.entries(EntryState.SEALED)]
+        assets = groups(run, entries)
+        tables = [*_run_tables(run, bag), *bag_tables(run, assets, newest, names)]
+        write_whole(
+            building / RECORD, json.dumps(_record(run, bag, entries, assets, newest), indent=1, default=str).encode()
+        )
+        digest = hash_file(building / RECORD)
+        record = Payload(RECORD, digest.length, digest.md5, digest.sha256, source=building / RECORD)
         folder = building / f"execution-{bag}"
         write_bag(
             folder,
-            tables=(),
-            payloads=[*documents, *(_payload(run, entry) for entry in entries)],
-            schema_document={"schemas": {}},
+            tables=tables,
+            payloads=[record, *bag_payloads(run, assets)],
+            schema_document=bag_model(run, [(table.schema, table.table) for table in tables]),
             info={
                 "External-Identifier": f"urn:uuid:{bag}",
                 "External-Description": f"Execution {run.rid} of catalog {run.session.catalog_id} of {run.session.host}, sealed",
@@ -92,10 +98,43 @@ def _write(run: Run, bag: str, newest: int, archive: Path) -> None:
         shutil.rmtree(building, ignore_errors=True)
 
 
-def _record(run: Run, bag: str) -> dict[str, Any]:
-    """Return the document ``execution.json``: the store's record, its history, and what else a commit asks for."""
-    inputs = [detail for step, detail in run.store.journal(run.rid) if step == "input"]
-    waiting = [detail for step, detail in run.store.journal(run.rid) if step == WAITING_INPUTS]
+class _Names:
+    """What entries are called in the bag: by their RIDs where they have one, else by ids of the bag; equal files have one."""
+
+    def __init__(self, run: Run, bag: str) -> None:
+        self._run, self._bag = run, bag
+        self._known: dict[tuple[str, str, str], str] = {}
+
+    def __call__(self, entry: Entry) -> Entry:
+        if entry.state is EntryState.UPLOADED:
+            return entry
+        url = entry.url or address(self._run.session, entry)
+        place = (entry.schema, entry.table, url)
+        name = self._known.setdefault(place, entry.rid or f"{LOCAL_MARK}{self._bag[:8].upper()}-{entry.id}")
+        return replace(entry, rid=name, url=url, reused=False)
+
+
+def _run_tables(run: Run, bag: str) -> Iterator[TableRows]:
+    """Yield the rows of the workflow and of the execution, as they stand."""
+    found = run.registered
+    facts = found.config.get("workflow") or {}
+    workflow = found.workflow_rid or facts.get("workflow_rid") or f"{LOCAL_MARK}{bag[:8].upper()}-WORKFLOW"
+    columns = ("Name", "URL", "Checksum", "Version", "Description")
+    row = {"RID": workflow, **{name: facts.get(name.lower()) for name in columns}}
+    yield TableRows(run.session.ml_schema, "Workflow", ("RID", *columns), [row])
+    values = {
+        "RID": run.rid,
+        "Workflow": workflow,
+        "Description": found.description,
+        **catalog_values(run.session, found),
+    }
+    yield TableRows(run.session.ml_schema, "Execution", tuple(values), [values])
+
+
+def _record(run: Run, bag: str, entries: list[Entry], assets: Sequence[AssetGroup], newest: int) -> dict[str, Any]:
+    """Return the document ``execution.json``: the store's record, its history, and what rows cannot say of what is staged."""
+    journal = run.store.journal(run.rid)
+    inputs = [detail for step, detail in journal if step == "input"]
     inputs += [{"asset": rid} for rid, *_ in run.staged.downloads()]
     return {
         "format": FORMAT,
@@ -104,43 +143,41 @@ def _record(run: Run, bag: str) -> dict[str, Any]:
         "execution": asdict(run.registered),
         "history": run.store.history(run.rid),
         "inputs": inputs,
-        "waiting": waiting,
+        "waiting": [detail for step, detail in journal if step == WAITING_INPUTS],
         "parameters": run.staged.parameters(),
+        "entries": [_described(entry) for entry in entries],
+        "types": [_types(group) for group in assets],
+        "features": [_feature(run, TableName(*table)) for table in run.staged.feature_tables(newest)],
     }
 
 
-def described(entry: Entry) -> dict[str, Any]:
-    """Return an entry as a line of ``entries.jsonl``."""
-    return {**asdict(entry), "file": file_path(entry)}
+def _described(entry: Entry) -> dict[str, Any]:
+    """Return what the rows of an asset do not say of its entry."""
+    facts = ("key", "schema", "table", "file_name", "rid", "source", "source_stamp", "sha256")
+    return {**{name: getattr(entry, name) for name in facts}, "mode": entry.mode.value}
 
 
-def file_path(entry: Entry) -> str:
-    """Return where the bytes of an entry lie, below ``data/``."""
-    return f"{layout.ASSETS}/{layout.folder_name(entry.table)}/{entry.id}/{entry.file_name}"
+def _types(group: AssetGroup) -> dict[str, Any]:
+    """Return where the types of a table's assets are, and which column names the asset."""
+    asset, link = group.table.name, group.types.name
+    return {
+        "asset": [asset.schema, asset.name],
+        "table": [link.schema, link.name],
+        "column": group.link_column(group.types),
+    }
 
 
-def _features(run: Run, newest: int, keys: Mapping[int, str]) -> Iterator[dict[str, Any]]:
-    """Yield the staged feature values; assets are named by their keys, which are the same everywhere."""
-    for table in run.staged.feature_tables(newest):
-        for feature in run.staged.features(table, newest):
-            yield _feature(feature, keys)
-
-
-def _feature(feature: StagedFeature, keys: Mapping[int, str]) -> dict[str, Any]:
-    assets = {column: keys[number] for column, number in feature.assets.items()}
-    return {**asdict(feature), "assets": assets}
-
-
-def _write_lines(path: Path, documents: Iterable[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(f"{json.dumps(document, default=str)}\n" for document in documents)
-
-
-def _document(path: Path) -> Payload:
-    digest = hash_file(path)
-    return Payload(path.name, digest.length, digest.md5, digest.sha256, source=path)
-
-
-def _payload(run: Run, entry: Entry) -> Payload:
-    source = run.folder / (entry.sealed or "")
-    return Payload(file_path(entry), entry.length or 0, entry.md5 or "", entry.sha256 or "", source=source)
+def _feature(run: Run, table: TableName) -> dict[str, Any]:
+    """Return how the rows of a feature's table are read as staged values."""
+    model = run.session.model()
+    feature = model.feature_of(model.find_table(table))
+    if feature is None:
+        raise DerivaMLValidationError(f"{table} is not the table of a feature any more: its values cannot be sealed.")
+    return {
+        "schema": table.schema,
+        "table": table.name,
+        "feature_name": feature.name,
+        "target_table": feature.target.name,
+        "keys": [feature.target_column, *feature.qualifier_columns],
+        "assets": list(feature.asset_columns),
+    }
