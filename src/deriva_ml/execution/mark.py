@@ -15,6 +15,7 @@ from deriva_ml.execution.run import Run, lock_file
 from deriva_ml.execution.states import Event, ExecutionStatus, event_towards, status_named
 from deriva_ml.execution.store import ExecutionStore
 from deriva_ml.names import TableName
+from deriva_ml.rid import is_local
 
 S = ExecutionStatus
 BY_HAND = (S.Stopped, S.Failed, S.Pending_Upload, S.Aborted)
@@ -38,17 +39,29 @@ def mark(session: Catalog, store: ExecutionStore, rid: str, state: str, reason: 
         raise DerivaMLValidationError(f"{target} is not given by hand; {', '.join(BY_HAND)} are.")
     if not reason.strip():
         raise DerivaMLValidationError("Say why: the reason is kept with the execution.")
+    known = store.get(rid)
+    if known is not None and is_local(known.rid):  # the catalog learns of it with all the rest
+        _refuse_living(store, known.rid)
+        _mark_run(Run(session, store, known.rid), known.status, target, reason)
+        return known.status
+    rid = rid if known is None else known.rid
     there = _catalog_status(session, rid)
-    if store.get(rid) is None:
+    if known is None:
         _mark_catalog(session, rid, there, target, reason)
         return there
-    for kind in ("run", "commit"):
-        if liveness.held_here(lock_file(store.workspace, rid, kind)):
-            raise DerivaMLBusyError(f"Execution {rid} is at work in this very process.")
-        liveness.take(lock_file(store.workspace, rid, kind), f"Execution {rid} cannot be marked").release()
+    _refuse_living(store, rid)
     run = Run(session, store, rid)
     _mark_run(run, there, target, reason)
     return there
+
+
+def _refuse_living(store: ExecutionStore, rid: str) -> None:
+    for kind in ("run", "commit", "create"):
+        path = lock_file(store.workspace, rid, kind)
+        if not liveness.held_here(path):
+            liveness.take(path, f"Execution {rid} cannot be marked").leave()
+        elif kind != "create":
+            raise DerivaMLBusyError(f"Execution {rid} is at work in this very process.")
 
 
 def _catalog_status(session: Catalog, rid: str) -> ExecutionStatus:

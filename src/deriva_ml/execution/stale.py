@@ -15,6 +15,7 @@ from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
 from deriva_ml.names import TableName
+from deriva_ml.rid import is_local
 from deriva_ml.schema.tables import UNKNOWN_EXECUTION
 
 S = ExecutionStatus
@@ -36,42 +37,49 @@ def find_stale(session: Catalog, store: ExecutionStore) -> list[Stale]:
     """Return what waits in this workspace, then what the catalog calls unfinished and this workspace does not know."""
     known = store.select()
     here = [stale for found in known if (stale := _local(store, found))]
+    if session.offline:
+        return here
     return here + list(_elsewhere(session, {found.rid for found in known}))
 
 
 def _local(store: ExecutionStore, found: Registered) -> Stale | None:
-    if found.status is S.Running:
-        host = found.owner.get("host")
-        if host != host_name():
-            why = f"it runs on {host}, or died there"
-            return _stale(
-                found, why, f"there: `deriva-ml resume {found.rid}`; or `deriva-ml mark {found.rid} STATE --reason …`"
-            )
-        if _alive(store, found.rid):
-            return None
-        return _stale(found, "its process is gone", f"`deriva-ml resume {found.rid}`")
-    if found.status is S.Aborted or not Staged(store, found.rid).has_pending():
-        unfinished = found.status in (S.Stopped, S.Pending_Upload)
-        return (
-            _stale(found, "it has ended, and was not committed", f"`deriva-ml upload --execution {found.rid}`")
-            if unfinished
-            else None
-        )
-    if found.status is S.Created:
+    advice = f"`deriva-ml upload --execution {found.rid}`"
+    if found.status in (S.Running, S.Created):
+        return _unended(store, found)
+    if is_local(found.rid):
+        return _stale(found, "it was begun offline, and the catalog does not know it yet", advice)
+    if found.status is not S.Aborted and Staged(store, found.rid).has_pending():
+        return _stale(found, "it has something to commit", advice)
+    if found.status in (S.Stopped, S.Pending_Upload):
+        return _stale(found, "it has ended, and was not committed", advice)
+    return None
+
+
+def _unended(store: ExecutionStore, found: Registered) -> Stale | None:
+    """Return why a run waits that has not ended, or not begun; None for one whose process lives."""
+    host, running = found.owner.get("host"), found.status is S.Running
+    by_hand = f"`deriva-ml mark {found.rid} {'STATE' if running else 'Aborted'} --reason …`"
+    if host != host_name():
+        why = f"it runs on {host}, or died there" if running else f"it waits on {host} to begin"
+        return _stale(found, why, f"there: `deriva-ml resume {found.rid}`; or {by_hand}")
+    if _alive(store, found.rid, "run" if running else "create"):
         return None
-    return _stale(found, "it has something to commit", f"`deriva-ml upload --execution {found.rid}`")
+    if running:
+        return _stale(found, "its process is gone", f"`deriva-ml resume {found.rid}`")
+    why = "its process has ended, and the work never began"
+    return _stale(found, why, f"`ml.resume_execution({found.rid!r})` begins it; or {by_hand}")
 
 
 def _stale(found: Registered, why: str, advice: str) -> Stale:
     return Stale(found.rid, found.status, found.last_activity, why, advice)
 
 
-def _alive(store: ExecutionStore, rid: str) -> bool:
-    path = lock_file(store.workspace, rid, "run")
+def _alive(store: ExecutionStore, rid: str, kind: str) -> bool:
+    path = lock_file(store.workspace, rid, kind)
     if liveness.held_here(path):
         return True
     try:
-        liveness.take(path, "a look").release()
+        liveness.take(path, "a look").leave()
     except DerivaMLBusyError:
         return True
     return False
