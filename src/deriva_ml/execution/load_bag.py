@@ -29,6 +29,7 @@ from deriva_ml.execution import liveness
 from deriva_ml.execution.begin_away import WAITING_INPUTS
 from deriva_ml.execution.claim import claim
 from deriva_ml.execution.commit import commit
+from deriva_ml.execution.features import STAGED
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.plan import ASSET_COLUMNS
 from deriva_ml.execution.recover import reopen
@@ -230,20 +231,27 @@ def _placed(folder: Path, sealed: SealedBag, entry: Entry, rid: str) -> Entry:
 def _take_features(staged: Staged, sealed: SealedBag) -> None:
     """Stage the feature values of the bag that are not there yet, some hundreds at a time."""
     ids = {entry.key: entry.id for entry in staged.entries()}
-    numbers = {entry.rid: ids[entry.key] for entry in sealed.entries}
+    named = {entry.rid: (ids[entry.key], entry.key) for entry in sealed.entries}
     for about in sealed.record["features"]:
         batch: list[StagedFeature] = []
         for row in sealed.bag.values(about["schema"], about["table"]):
-            batch.append(_feature(about, row, numbers))
+            batch.append(_feature(about, row, named))
             if len(batch) == AT_ONCE:
                 staged.take_features(batch)
                 batch = []
         staged.take_features(batch)
 
 
-def _feature(about: Mapping[str, Any], row: dict[str, Any], numbers: Mapping[str | None, int]) -> StagedFeature:
+def _feature(
+    about: Mapping[str, Any], row: dict[str, Any], named: Mapping[str | None, tuple[int, str]]
+) -> StagedFeature:
+    """Return a row of a feature's table as the staged value that it was; ``named`` are the bag's files by their ids."""
     del row["Execution"]
-    assets = {column: numbers[row.pop(column)] for column in about["assets"] if row[column] in numbers}
+    target = about["keys"][0]
+    assets = {column: named[row[column]][0] for column in (target, *about["assets"]) if row[column] in named}
+    if target in assets:  # the value is about a file of the bag
+        row[target] = f"{STAGED}{named[row[target]][1]}"
+    row = {column: value for column, value in row.items() if column == target or column not in assets}
     identity = json.dumps([row[name] for name in about["keys"]])
     return StagedFeature(
         about["schema"], about["table"], about["feature_name"], about["target_table"], identity, row, assets

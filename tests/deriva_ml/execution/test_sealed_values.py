@@ -112,13 +112,17 @@ def test_sealed_offline_and_loaded_everywhere_it_is_one_run(
 ) -> None:
     away = DerivaML(mode="offline")
     with away.create_execution(workflow=workflow) as exe:
-        exe.asset_file_path("Image", "a.txt").write_text("a")
+        image = exe.asset_file_path("Image", "a.txt")
+        image.write_text("a")
         exe.asset_file_path("Image", "same.txt").write_text("a")
+        exe.add_features([away.feature_record_class("Image", "Grade")(Image=image, Grade="Mild")])
     archive = exe.seal(tmp_path / "run.zip")
     far = DerivaML.__new__(DerivaML)
     far.__dict__ |= {name: value for name, value in local_lab.__dict__.items() if name != "executions"}
     far.workspace = far.cache_dir = tmp_path / "far"
     (rid,) = far.load_sealed_bag(archive).execution_rids
+    graded = [row["Image"] for row in rows(local_lab, "Execution_Image_Grade", Execution=rid)]
+    assert graded == [row["RID"] for row in rows(local_lab, "Image", Filename="a.txt")]
     before = (len(rows(local_lab, "Image")), len(rows(local_lab, "Execution_Metadata")))
     assert local_lab.load_sealed_bag(archive).errors == []
     assert far.load_sealed_bag(archive).errors == []
@@ -126,7 +130,7 @@ def test_sealed_offline_and_loaded_everywhere_it_is_one_run(
     here.commit_output_assets()
     assert (here.rid, here.status) == (rid, S.Uploaded)
     assert (len(rows(local_lab, "Image")), len(rows(local_lab, "Execution_Metadata"))) == before
-    assert len(rows(local_lab, "Execution", RID=rid)) == 1
+    assert len(rows(local_lab, "Execution", RID=rid)) == len(rows(local_lab, "Execution_Image_Grade")) == 1
     assert local_lab.check().findings == []
 
 
