@@ -27,7 +27,7 @@ BACKLOG = 128
 """How many callers may knock at the same moment: more would have to knock again, a second later."""
 SOCKET_SECONDS = 60
 GOODBYE_SECONDS = 20
-HEAD_SECONDS = 30
+HEAD_SECONDS = 10
 """How long the head of a request may take to arrive, and a TLS handshake."""
 SLOWEST = 1024
 """How many bytes of a body a second are the least, once the first minute is over."""
