@@ -20,7 +20,11 @@ import psutil
 from torture import story
 from torture.tally import Tally, markdown, table, total
 
-SHARES = {"kills": 0.3, "steps": 0.2, "power": 0.15, "wire": 0.22, "crowd": 0.13}
+LANES = ({"kills": 1.0}, {"steps": 0.33, "power": 0.22, "wire": 0.3, "models": 0.15})
+"""Campaigns that run at the same time, each lane on a core of its own, with their shares of the time."""
+ALONE = {"crowd": 0.12}
+"""What comes afterwards, with its share of all: it wants the whole machine."""
+NAMES = [name for lane in (*LANES, ALONE) for name in lane]
 LATE = 300
 """A campaign that is so many seconds late hangs, and is ended."""
 
@@ -30,19 +34,18 @@ def main() -> int:
     ask = argparse.ArgumentParser(prog="python -m torture", description=__doc__)
     ask.add_argument("--seconds", type=float, default=600, help="how long in all (default 600)")
     ask.add_argument("--seed", type=int, default=int(time.time()), help="for the same random choices again")
-    ask.add_argument("--only", choices=SHARES, action="append", help="only this campaign; may be repeated")
+    ask.add_argument("--only", choices=NAMES, action="append", help="only this campaign; may be repeated")
     ask.add_argument("--report", type=Path, help="write the table to this file too, as Markdown")
     asked = ask.parse_args()
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     machine = _machine()
     print(f"seed {asked.seed}, {asked.seconds:.0f} seconds, {machine}", flush=True)
+    chosen = asked.only or NAMES
+    lanes = [lane for lane in LANES if set(lane) & set(chosen)]
     end = time.monotonic() + asked.seconds
-    waiting = {name: share for name, share in SHARES.items() if name in (asked.only or SHARES)}
-    done: list[Tally] = []
-    while waiting:  # each gets its share of what is left: one that is late takes nothing from the end
-        name, whole = next(iter(waiting)), sum(waiting.values())
-        done.append(_run(name, max(0.0, end - time.monotonic()) * waiting.pop(name) / whole, asked.seed))
+    meanwhile = end - (sum(share for name, share in ALONE.items() if name in chosen) * asked.seconds if lanes else 0)
+    done = [*_together(lanes, chosen, meanwhile, asked.seed), *_lane(ALONE, chosen, end, asked.seed)]
     everything = total(done)
     print(f"\n{table([*done, everything])}\n\n{_summary(done, everything)}", flush=True)
     if asked.report:
@@ -51,14 +54,45 @@ def main() -> int:
     return int(bool(everything.problems))
 
 
+def _together(lanes: list[dict[str, float]], chosen: list[str], end: float, seed: int) -> list[Tally]:
+    """Run each lane in a process of its own; return what all of them did."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"lane-{number}" for number in range(len(lanes))]
+        children = []
+        for file, lane in zip(files, lanes, strict=True):
+            child = os.fork()
+            if child == 0:
+                code = 1
+                try:
+                    file.write_text("\n".join(tally.text() for tally in _lane(lane, chosen, end, seed)))
+                    code = 0
+                finally:
+                    sys.stdout.flush()
+                    os._exit(code)
+            children.append(child)
+        for child in children:
+            os.waitpid(child, 0)
+        return [Tally.read(line) for file in files for line in file.read_text().splitlines()]
+
+
+def _lane(shares: dict[str, float], chosen: list[str], end: float, seed: int) -> list[Tally]:
+    """Run campaigns one after the other, each for its share of what is left: one that is late takes nothing from the end."""
+    waiting = {name: share for name, share in shares.items() if name in chosen}
+    done = []
+    while waiting:
+        name, whole = next(iter(waiting)), sum(waiting.values())
+        done.append(_run(name, max(0.0, end - time.monotonic()) * waiting.pop(name) / whole, seed))
+    return done
+
+
 def _run(name: str, seconds: float, seed: int) -> Tally:
     """Run one campaign in a process of its own, in a folder that is removed unless it found something."""
     work, began = Path(tempfile.mkdtemp(prefix=f"torture-{name}-")).resolve(), time.monotonic()
     kept, trouble = work / "tally.json", work / "trouble.txt"
     print(f"{name}: {seconds:.0f} seconds in {work}", flush=True)
     module = importlib.import_module(f"torture.{name}")
-    story.child(lambda: module.campaign(work, seconds, seed).save(kept), trouble, int(seconds) + LATE)
-    tally = Tally.load(kept) if kept.exists() else Tally(name, points=1)
+    story.child(lambda: kept.write_text(module.campaign(work, seconds, seed).text()), trouble, int(seconds) + LATE)
+    tally = Tally.read(kept.read_text()) if kept.exists() else Tally(name, points=1)
     tally.seconds = time.monotonic() - began
     if not kept.exists():
         tally.blame(name, "stuck", f"the campaign did not end: {trouble.read_text() if trouble.exists() else 'hung'}")
@@ -73,7 +107,7 @@ def _summary(done: list[Tally], everything: Tally) -> str:
     notes = [note for each in done for note in each.notes]
     verdict = "no promise was broken" if not broken else f"{broken} promises were broken"
     first = f"{everything.kills:,} kill points, {everything.acknowledged:,} acknowledged items: {verdict}."
-    return "\n".join([first, *(f"- {note}" for note in notes), *(f"- {each}" for each in everything.problems)])
+    return "\n".join([first, "", *(f"- {note}" for note in notes), *(f"- {each}" for each in everything.problems)])
 
 
 def _machine() -> str:

@@ -28,8 +28,9 @@ LEAST = 10.0
 def campaign(work: Path, seconds: float, seed: int, crowd: int = CROWD) -> Tally:
     """Let a crowd begin on a fresh home, then workers record runs there beside a reader; again until the time is over."""
     tally = Tally(f"many processes ({crowd} on a fresh home, then {WORKERS} x {RUNS} runs)")
-    end, number = time.monotonic() + seconds, 0
-    while not tally.points or time.monotonic() < end:
+    began, number = time.monotonic(), 0
+    end = began + seconds
+    while not number or time.monotonic() + (time.monotonic() - began) / number < end:  # there is time for one more
         _home(work / f"home-{number}", crowd, end, tally)
         number += 1
     return tally

@@ -6,7 +6,6 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
 EVERY = 30.0
 """Seconds between two lines of progress."""
@@ -44,14 +43,14 @@ class Tally:
             self._told_at = time.monotonic()
             print(f"  {self.name}: {self.points:,} points, {self.acknowledged:,} acknowledged …", flush=True)
 
-    def save(self, path: Path) -> None:
-        """Write it down for the process that waits for this one."""
-        path.write_text(json.dumps({name: value for name, value in asdict(self).items() if name[0] != "_"}))
+    def text(self) -> str:
+        """Return it as one line, for the process that waits for this one."""
+        return json.dumps({name: value for name, value in asdict(self).items() if name[0] != "_"})
 
     @classmethod
-    def load(cls, path: Path) -> Tally:
-        """Return what :meth:`save` wrote."""
-        return cls(**json.loads(path.read_text()))
+    def read(cls, text: str) -> Tally:
+        """Return what :meth:`text` wrote."""
+        return cls(**json.loads(text))
 
     @property
     def cells(self) -> tuple[str, ...]:
