@@ -184,7 +184,8 @@ def _of_column(function: str, ref: Ref, output: Output) -> str:
         return f"count({distinct + ordered if distinct else column})"
     if function in ("array", "array_d"):
         form = element_form(type) if output.type.kind == "array" else json_form(type)
-        return f"'[' || group_concat({distinct}{form.replace('{0}', column)}) || ']'"
+        same = collation(type) if distinct and type.storage.name == "jsonb" else ""  # 1 and 1.0 are one
+        return f"'[' || group_concat({distinct}{form.replace('{0}', column)}{same}) || ']'"
     if function in ("min", "max"):
         return f"{function}({ordered})"
     return _sum(function, column, type.storage.name)

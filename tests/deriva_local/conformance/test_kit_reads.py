@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from conformance_kit import SYSTEM, Door, without_system
+from conformance_kit import SYSTEM, Door, column, schema, table, without_system
 
 ODD = "S:Odd%20%25%3A%2C%2F%C3%9C"
 
@@ -320,6 +320,16 @@ def test_unknown_options_are_ignored(samples: Door) -> None:
 def test_a_quantifier_takes_many_values(samples: Door) -> None:
     many = ",".join(map(str, range(2, 3000)))
     assert ids(samples, f"S:Sample/ID=any({many})") == [2, 3, 4, 5]
+
+
+def test_values_that_are_equal_are_not_distinct(mine: Door) -> None:
+    mine.made("/schema", [schema("S", table("T", column("j", "jsonb"), column("i", "interval")))])
+    for number in ("1", "1.0", "1.00"):
+        body = f'[{{"j": [{number}], "i": "1 day"}}, {{"j": {{"a": {number}}}, "i": "24:00:00"}}]'
+        assert mine.send("POST", "/entity/S:T", body.encode(), {"Content-Type": "application/json"}).status == 200
+    (found,) = mine.rows("/aggregate/S:T/n:=cnt_d(j),m:=cnt_d(i),all:=array_d(j)")
+    assert (found["n"], found["m"], len(found["all"])) == (2, 1, 2)
+    assert len(mine.rows("/attributegroup/S:T/j;n:=cnt(*)")) == 2
 
 
 @pytest.mark.deviation
