@@ -57,6 +57,8 @@ def moment_json(micros: int | None) -> str:
 
 def array_json(type_name: str, stored: str | None) -> str:
     """Return a stored array as JSON, for the element types that are not stored as JSON shows them."""
+    if stored is not None and type_name in ("json[]", "jsonb[]"):  # as texts, which keep the digits of their numbers
+        return "[" + ", ".join("null" if each is None else each for each in json.loads(stored)) + "]"
     return json.dumps(codec(TYPES[type_name]).to_json(stored), ensure_ascii=False)
 
 
@@ -162,6 +164,16 @@ def compare_intervals(first: str, second: str) -> int:
     return (ours > theirs) - (ours < theirs)
 
 
+def _of_elements(order: Callable[[str, str], int]) -> Callable[[str, str], int]:
+    """Return the order of values as a stored array holds them, quoted, NULL first."""
+
+    def compare(first: str, second: str) -> int:
+        ours, theirs = json.loads(first), json.loads(second)
+        return order(ours, theirs) if ours is not None and theirs is not None else (theirs is None) - (ours is None)
+
+    return compare
+
+
 _FUNCTIONS: dict[str, Callable[..., SQLiteValue]] = {
     "float_repr": float.__repr__,
     "float_json": float_json,
@@ -173,4 +185,10 @@ _FUNCTIONS: dict[str, Callable[..., SQLiteValue]] = {
     "search": search,
     "bucket": bucket,
 }
-_ORDERS = {"json_order": compare_json, "array_order": compare_arrays, "interval_order": compare_intervals}
+_ORDERS = {
+    "json_order": compare_json,
+    "array_order": compare_arrays,
+    "interval_order": compare_intervals,
+    "json_elements": _of_elements(compare_json),
+    "interval_elements": _of_elements(compare_intervals),
+}

@@ -20,7 +20,7 @@ from deriva_local.query.paging import SortTerm, ahead, behind, order_by
 from deriva_local.query.plan import Binned, Example, Expression, Output, Plan, Ref, RowRights, Selection, Whole
 from deriva_local.query.source import source_of, table_as
 from deriva_local.query.tables import alive
-from deriva_local.query.values import collation, element_form, json_form
+from deriva_local.query.values import collation, element_collation, element_form, json_form
 
 Shape: TypeAlias = Literal["json", "values"]
 """One column with the JSON text of each row, or one column with the stored value of each output."""
@@ -184,7 +184,7 @@ def _of_column(function: str, ref: Ref, output: Output) -> str:
         return f"count({distinct + ordered if distinct else column})"
     if function in ("array", "array_d"):
         form = element_form(type) if output.type.kind == "array" else json_form(type)
-        same = collation(type) if distinct and type.storage.name == "jsonb" else ""  # 1 and 1.0 are one
+        same = element_collation(type) if distinct else ""
         return f"'[' || group_concat({distinct}{form.replace('{0}', column)}{same}) || ']'"
     if function in ("min", "max"):
         return f"{function}({ordered})"

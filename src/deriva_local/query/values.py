@@ -79,6 +79,11 @@ def match_form(type: Type) -> str:
     return _MATCH_FORMS[type.storage.name]
 
 
+def element_collation(type: Type) -> str:
+    """Return what must follow the element form of a value where equal elements count as one: 1 and 1.0 are."""
+    return {"jsonb": " COLLATE json_elements", "interval": " COLLATE interval_elements"}.get(type.storage.name, "")
+
+
 def collation(type: Type) -> str:
     """Return what must follow an expression that is compared or ordered: `` COLLATE …``, mostly nothing."""
     return _COLLATIONS.get(type.storage.name, "")

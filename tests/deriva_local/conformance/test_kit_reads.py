@@ -327,8 +327,9 @@ def test_values_that_are_equal_are_not_distinct(mine: Door) -> None:
     for number in ("1", "1.0", "1.00"):
         body = f'[{{"j": [{number}], "i": "1 day"}}, {{"j": {{"a": {number}}}, "i": "24:00:00"}}]'
         assert mine.send("POST", "/entity/S:T", body.encode(), {"Content-Type": "application/json"}).status == 200
-    (found,) = mine.rows("/aggregate/S:T/n:=cnt_d(j),m:=cnt_d(i),all:=array_d(j)")
-    assert (found["n"], found["m"], len(found["all"])) == (2, 1, 2)
+    (found,) = mine.rows("/aggregate/S:T/n:=cnt_d(j),m:=cnt_d(i),js:=array_d(j),is:=array_d(i)")
+    assert (found["n"], found["m"], len(found["js"]), len(found["is"])) == (2, 1, 2, 1)
+    assert "[1.00]" in mine.get("/aggregate/S:T/all:=array(j)").text
     assert len(mine.rows("/attributegroup/S:T/j;n:=cnt(*)")) == 2
 
 
