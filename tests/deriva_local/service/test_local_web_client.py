@@ -122,7 +122,7 @@ def test_facets(browser: Browser) -> None:
     (extent,) = browser.rows("aggregate/M:=lab:Subject/0:=min(Seen),1:=max(Seen)")
     assert extent == {"0": "2024-03-01T10:00:00+00:00", "1": "2024-03-12T10:00:00+00:00"}
     bins = browser.rows("attributegroup/M:=lab:Subject/c1:=bin(Weight;3;-0.0001;18.0001);c2:=cnt(*)")
-    assert [(row["c1"][0], row["c2"]) for row in sorted(bins, key=lambda row: row["c1"][0])] == [(1, 4), (2, 4), (3, 4)]
+    assert [(row["c1"][0], row["c2"]) for row in sorted(bins, key=lambda row: row["c1"][0])] == [(1, 4), (2, 5), (3, 3)]
     bins = browser.rows(
         "attributegroup/M:=lab:Subject/"
         "c1:=bin(Seen;30;2024-03-01T10%3A00%3A00%2B00%3A00;2024-03-28T10%3A00%3A01%2B00%3A00);c2:=cnt(*)"
