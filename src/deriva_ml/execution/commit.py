@@ -16,9 +16,7 @@ from types import TracebackType
 import apsw
 
 from deriva_ml.bag.write import write_bag
-from deriva_ml.catalog.rows import insert
 from deriva_ml.clock import iso, monotonic, now
-from deriva_ml.enums import AssetRole
 from deriva_ml.environment.host import likely_cause
 from deriva_ml.errors import DerivaMLBusyError, DerivaMLException, DerivaMLOfflineError, DerivaMLUploadError
 from deriva_ml.execution import liveness
@@ -34,7 +32,6 @@ from deriva_ml.execution.seal import check, seal, to_seal
 from deriva_ml.execution.states import Event, ExecutionStatus
 from deriva_ml.files import write_whole
 from deriva_ml.names import TableName
-from deriva_ml.schema.install import unknown_file
 from deriva_ml.settings import find_home
 
 log = logging.getLogger(__name__)
@@ -172,7 +169,7 @@ def _send(run: Run, notes: Sequence[str], newest: int, began: float, clean: bool
         ]
     features = load_features(run, newest)
     verify(run, loaded, features, newest)
-    report.notes += record_gaps(run, _declares_input(run))
+    report.notes += record_gaps(run)
     done = [entry for group in loaded for entry in group.entries]
     _finish(run, done, notes, newest, monotonic() - began)
     _tell(report, done, features)
@@ -204,29 +201,6 @@ def _write_bag(run: Run, assets: Sequence[AssetGroup], newest: int) -> None:
         durable=False,
     )
     run.store.note(run.rid, "bag written", assets=sum(len(group.assets) for group in assets))
-
-
-def _declares_input(run: Run) -> bool:
-    """Return whether the execution declared an input; if not, the sentinel File stands for what is not known."""
-    config = run.registered.config
-    later = any(step == "input" for step, _ in run.store.journal(run.rid))
-    if config.get("datasets") or config.get("assets") or later or run.staged.downloads():
-        return True
-    _record_unknown_input(run)
-    return False
-
-
-def _record_unknown_input(run: Run) -> None:
-    """Whoever follows the data sees that its origin is unknown."""
-    model = run.session.model()
-    file = TableName(run.session.ml_schema, "File")
-    links = model.asset_execution(file)
-    remembered = run.session.remembered
-    if "unknown_file" not in remembered:
-        remembered["unknown_file"] = unknown_file(run.session)
-    column = links.references_to(file)[0].column
-    row = {column: remembered["unknown_file"], "Execution": run.rid, "Asset_Role": str(AssetRole.input)}
-    insert(run.session, links.name, [row], skip_conflicts=True)
 
 
 def _finish(run: Run, done: Sequence[Entry], notes: Sequence[str], newest: int, seconds: float) -> None:

@@ -247,8 +247,8 @@ class Execution:
         detail = error if error is not None else message
         if event is None:
             self._run.message(detail)
-        elif event is Event.FAIL or error is not None:
-            self._run.happen(event, detail or "marked as failed", values={"error": detail or "marked as failed"})
+        elif error is not None:
+            self._run.happen(event, detail, values={"error": detail})
         else:
             self._run.happen(event, detail)
 

@@ -13,6 +13,7 @@ from deriva_ml.catalog.session import Catalog
 from deriva_ml.clock import from_iso
 from deriva_ml.errors import DerivaMLConflictError, DerivaMLNotFoundError
 from deriva_ml.execution import nesting
+from deriva_ml.execution.provenance import NO_REASON
 from deriva_ml.execution.roles import assets_of
 from deriva_ml.execution.states import ExecutionStatus, event_towards, status_named
 from deriva_ml.names import TableName
@@ -22,6 +23,8 @@ from deriva_ml.workflow.workflow import Workflow, from_row
 
 if TYPE_CHECKING:
     from deriva_ml.dataset.dataset import Dataset
+
+S = ExecutionStatus
 
 NEWEST_FIRST = ("RCT::desc::", "RID::desc::")
 
@@ -124,6 +127,8 @@ class ExecutionRecord:
         """
         target = status_named(str(status))
         event_towards(self.status, target, self.execution_rid)
+        if not status_detail and target is not self.status and target in (S.Failed, S.Aborted):
+            status_detail = NO_REASON
         values = {"Status": target.value, "Status_Detail": status_detail or None}
         if not update_if(
             self._session, _table(self._session), self.execution_rid, {"Status": self._row["Status"]}, values

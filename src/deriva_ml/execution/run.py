@@ -22,7 +22,7 @@ from deriva_ml.errors import (
     DerivaMLStateInconsistency,
     InvalidTransitionError,
 )
-from deriva_ml.execution import liveness, signals
+from deriva_ml.execution import liveness, provenance, signals
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import Staging
 from deriva_ml.execution.states import Event, ExecutionStatus, allowed
@@ -51,6 +51,8 @@ class Run:
         self.staged = Staged(store, rid)
         self.staging = Staging(self.staged, store.folder(rid), store.require(rid).created_at)
         self._catalog_status: ExecutionStatus | None = None
+        self.told = not is_local(rid)
+        """Whether the catalog answered when it was told of a state last."""
 
     @property
     def folder(self) -> Path:
@@ -89,6 +91,9 @@ class Run:
         """
         if event is Event.FINISH and self.staged.count():
             self.staging.sync()  # what the state promises is on the disk before it
+        if event in (Event.FAIL, Event.ABORT):
+            detail = (detail or "").strip() or provenance.NO_REASON
+            values = {"error": detail, **(values or {})}
         lock = (
             liveness.take(self.lock_file("run"), f"Execution {self.rid} cannot start") if event is Event.START else None
         )
@@ -108,6 +113,8 @@ class Run:
             liveness.release(self.lock_file("run"))
             signals.unwatch(self.lock_file("end"))
         self.tell(event, became)
+        if event in _ENDS_RUN and not self.dry:
+            provenance.record_end(self, event, was, became)
         log.info("%s: %s -> %s", self.rid, was, became)
         return became
 
@@ -156,7 +163,9 @@ class Run:
             return
         try:
             self._push(status)
+            self.told = True
         except OUT_OF_REACH as error:
+            self.told = False
             if event in _MUST_REACH:
                 raise
             log.warning(

@@ -131,7 +131,9 @@ def test_what_the_provenance_lacks_is_written_down_and_told(
     report = exe.commit_output_assets()
     assert all(missing in note for note in report.notes)
     assert bool(report.notes) is bool(missing)
-    [detail] = [detail for step, detail in ExecutionStore(local_lab.workspace).journal(exe.rid) if step == "provenance"]
+    [*_, detail] = [
+        detail for step, detail in ExecutionStore(local_lab.workspace).journal(exe.rid) if step == "provenance"
+    ]
     assert detail["inputs"].startswith("unknown")
     assert bool(detail["missing"]) is bool(missing)
 
