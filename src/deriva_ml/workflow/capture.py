@@ -59,7 +59,7 @@ def capture(allow_dirty: bool = False) -> Code:
         return code
     return Code(
         built.url or code.url,
-        code.checksum,
+        code.checksum if code.git_root else None,  # nobody can say which image it was: no run shares its workflow
         built.version or code.version,
         code.commit,
         code.dirty,
@@ -111,6 +111,11 @@ def _in_tree(tree: git.Tree, source: Source, path: Path, allow_dirty: bool) -> C
         checksum = _notebook_checksum(path) if source.is_notebook else git.file_checksum(tree, path)
     except git.GitUnknown as error:
         problems.append(f"The checksum of {path} is not known: {error}.")
+    if tree.remote is None:
+        problems.append(f"The repository {tree.root} has no remote: the URL is local to this machine.")
+    if url is not None and not git.is_committed(tree, path):
+        url = f"file://{path}"
+        problems.append(f"{path} is not in the commit: the URL is that of the file on this machine.")
     if tree.commit is None:
         problems.append(f"The repository {tree.root} has no commit yet.")
     if tree.dirty and not (allow_dirty or dirty_allowed()):

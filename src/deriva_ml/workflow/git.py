@@ -143,6 +143,18 @@ def address(tree: Tree, path: Path) -> str | None:
     return f"{base}/blob/{tree.commit}/{'/'.join(encode(part) for part in inside.parts)}"
 
 
+def is_committed(tree: Tree, path: Path) -> bool:
+    """Return whether the tree's commit holds the file, be it changed since or not."""
+    inside = path.resolve().relative_to(tree.root.resolve()).as_posix()
+    if inside not in tree.dirty:
+        return True
+    try:
+        run(tree.root, "cat-file", "-e", f"{tree.commit}:{inside}")
+    except GitUnknown:
+        return False
+    return True
+
+
 def file_checksum(tree: Tree, path: Path) -> str:
     """Return git's own checksum of the file's content, as the repository's filters and hash make it.
 

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from deriva_ml.catalog.rows import Row, delete, insert, select
+from deriva_ml.catalog.leases import lease
+from deriva_ml.catalog.rows import Row, insert, select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLNotFoundError
 from deriva_ml.names import TableName
@@ -19,7 +20,7 @@ NEWEST_FIRST = ("RCT::desc::", "RID::desc::")
 def add_workflow(session: Catalog, workflow: Workflow, leased: str | None = None) -> str:
     """Return the RID of the workflow's row: the one with its checksum, or a new one. Without a checksum it is always new.
 
-    A new row gets the RID ``leased`` if given: asked again with the same one, there is still one row.
+    A new row without a checksum gets the RID ``leased`` if given: asked again with the same one, there is still one row.
 
     Raises:
         DerivaMLInvalidTerm: a type is no term of ``Workflow_Type``.
@@ -50,19 +51,24 @@ def _insert(session: Catalog, workflow: Workflow, leased: str | None) -> str:
         "Checksum": workflow.checksum,
         "Version": workflow.version,
     }
-    if leased is None:
-        mine = str(insert(session, table(session), [row])[0]["RID"])
+    rid = _leased_for(session, workflow.checksum) if workflow.checksum else leased
+    if rid is None:
+        rid = str(insert(session, table(session), [row])[0]["RID"])
     else:
-        insert(session, table(session), [{"RID": leased, **row}], given={"RID"}, skip_conflicts=True)
-        mine = leased
-    first = _with_checksum(session, workflow.checksum)
-    if first and first[0]["RID"] != mine:  # somebody recorded the same code at the same moment: keep one row
-        delete(session, table(session), {"RID": mine})
-        return str(first[0]["RID"])
-    links = [{"Workflow": mine, "Workflow_Type": name} for name in dict.fromkeys(workflow.workflow_type)]
+        insert(session, table(session), [{"RID": rid, **row}], given={"RID"}, skip_conflicts=True)
+    links = [{"Workflow": rid, "Workflow_Type": name} for name in dict.fromkeys(workflow.workflow_type)]
     if links:
         insert(session, TableName(session.ml_schema, "Workflow_Workflow_Type"), links, skip_conflicts=True)
-    return mine
+    return rid
+
+
+def _leased_for(session: Catalog, checksum: str) -> str:
+    """Return the RID for the row of a checksum: whoever records the same code at the same moment gets the same one.
+
+    Looking first and inserting then would leave room for a second row, in which both see nothing.
+    """
+    token = f"workflow:{checksum}"
+    return lease(session, [token])[token]
 
 
 def lookup(session: Catalog, rid: str) -> Workflow:

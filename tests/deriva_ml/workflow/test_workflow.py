@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import setuptools_scm
 from pydantic import ValidationError
 
 from deriva_ml import DerivaML, DerivaMLInvalidTerm, DerivaMLNotFoundError, DerivaMLWorkflowError, Workflow
+from deriva_ml.workflow import registry
 from deriva_ml.workflow.capture import DirtyTreeWarning, of_source
 from deriva_ml.workflow.container import image
 from deriva_ml.workflow.notebook import notebook_checksum
@@ -162,6 +165,59 @@ def test_a_run_in_a_container_is_recorded_by_its_image(monkeypatch: pytest.Monke
         monkeypatch.setenv(f"DERIVA_MCP_{name}", value)
     made = Workflow(name="x", workflow_type="Training")
     assert (made.url, made.checksum) == ("ghcr.io/o/r@sha256:1", "sha256:1")
+
+
+def test_a_container_that_does_not_say_which_shares_no_workflow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DERIVA_MCP_IN_DOCKER", "true")
+    script = tmp_path / "train.py"
+    script.write_text(RECORD)
+    done = [run_script(script, tmp_path / "home") for _ in range(2)]
+    assert [facts["checksum"] for facts in done] == [None, None]
+    assert done[0]["rid"] != done[1]["rid"]
+
+
+RECORD = """
+import json
+import os
+from deriva_ml import DerivaML
+
+ml = DerivaML()
+workflow = ml.create_workflow("Train", "Training", "the same code")
+rid = ml.add_workflow(workflow)
+print(json.dumps({"rid": rid, "url": workflow.url, "checksum": workflow.checksum}))
+"""
+
+
+def run_script(script: Path, home: Path) -> dict[str, Any]:
+    environment = {**os.environ, "DERIVA_ML_HOME": str(home)}
+    command = [sys.executable, script]
+    done = subprocess.run(command, cwd=script.parent, env=environment, check=True, capture_output=True, text=True)
+    return dict(json.loads(done.stdout))
+
+
+def test_eight_processes_that_start_at_once_share_one_workflow(project: Path, tmp_path: Path) -> None:
+    script = project / "train.py"
+    script.write_text(RECORD)
+    git(project, "commit", "-qam", "it records")
+    home = tmp_path / "home"
+    DerivaML(working_dir=home)
+    environment = {**os.environ, "DERIVA_ML_HOME": str(home)}
+    command = [sys.executable, str(script)]
+    started = [
+        subprocess.Popen(command, cwd=project, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(8)
+    ]
+    told = [json.loads(process.communicate(timeout=100)[0]) for process in started]
+    assert len({facts["rid"] for facts in told}) == 1 and told[0]["checksum"]
+    found = [row for row in DerivaML(working_dir=home).find_workflows() if row.checksum == told[0]["checksum"]]
+    assert [row.rid for row in found] == [told[0]["rid"]]
+
+
+def test_two_that_both_saw_nothing_write_one_row(ml: DerivaML) -> None:
+    one, other = coded(checksum="both"), coded("Another name", checksum="both")
+    rids = {registry._insert(ml.session, workflow, None) for workflow in (one, other)}
+    assert len(rids) == 1
 
 
 def notebook(path: Path, source: str, output: str) -> Path:
