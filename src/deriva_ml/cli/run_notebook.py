@@ -19,7 +19,20 @@ INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CFG = ("job", "hydra", "all")
 
 
-@click.command("run-notebook")
+class _Command(click.Command):
+    """Lets ``--cfg`` and ``--info`` stand before the notebook or an override, which is not their mode then."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        modes = {"--cfg": "job", "--info": "all"}
+        following = [*arguments[1:], ""]
+        read = [
+            f"{text}={modes[text]}" if text in modes and (after.endswith(".ipynb") or "=" in after) else text
+            for text, after in zip(arguments, following, strict=True)
+        ]
+        return super().parse_args(context, read)
+
+
+@click.command("run-notebook", cls=_Command, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--host", metavar="HOST", help="A Deriva server (deriva_ml.hostname=).")
 @click.option("--catalog", metavar="ID", help="Catalog id (deriva_ml.catalog_id=).")
 @click.option("--file", "-f", type=click.Path(path_type=Path), metavar="FILE", help="JSON or YAML file of parameters.")
@@ -61,18 +74,20 @@ def command(
     if allow_dirty:
         os.environ["DERIVA_ML_ALLOW_DIRTY"] = "true"
     if list_configs or info or cfg:
-        from deriva_ml.launch.command import list_menu, show_config
+        from deriva_ml.launch.catalog_overrides import catalog_overrides
+        from deriva_ml.launch.notebook_look import notebook_menu, show_config
 
         if list_configs:
-            click.echo(list_menu(None))
+            click.echo(notebook_menu(notebook))
         else:
-            show_config(notebook.stem, overrides, ["--info", info] if info else ["--cfg", str(cfg)])
+            chosen = [*overrides, *catalog_overrides(host, catalog)]
+            show_config(notebook, chosen, ["--info", info] if info else ["--cfg", str(cfg)])
     elif inspect:
         from deriva_ml.launch.kernel import kernel_for, language_of
         from deriva_ml.launch.notebook_cells import parameters_of
 
-        chosen = kernel_for(notebook, kernel)
-        click.echo(parameters_of(notebook, chosen, language_of(chosen)))
+        name = kernel_for(notebook, kernel)
+        click.echo(parameters_of(notebook.absolute(), name, language_of(name)))
     else:
         _run(notebook, overrides, host, catalog, file, pairs, kernel, log_output)
 
@@ -90,12 +105,17 @@ def _run(
     """Run the notebook. What can be done at the same time is: the kernel starts while papermill is loaded and the code is
     looked at, and the rooms that commit are opened while the notebook runs.
     """
-    from deriva_ml.errors import DerivaMLExecutionError
+    from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLExecutionError
     from deriva_ml.launch.catalog_overrides import catalog_overrides
     from deriva_ml.launch.notebook_parameters import check_names, read_file
     from deriva_ml.launch.notebook_runner import Execute, NotebookRequest, reported, run_recorded
-    from deriva_ml.launch.notebook_told import code_of
+    from deriva_ml.launch.notebook_told import code_of, warning_of
 
+    for text in overrides:
+        if "=" not in text and not text.startswith("~"):
+            raise DerivaMLConfigurationError(
+                f"{text!r} is no override: overrides are written key=value. --list-configs shows the menu."
+            )
     given = read_file(file)
     check_names([*given, *(name for name, _ in pairs)])
     chosen = (*overrides, *catalog_overrides(host, catalog))
@@ -105,6 +125,9 @@ def _run(
         keeping: list[Future[Any]] = []
 
         def execute() -> Execute:
+            """Load papermill, then begin to load what commits; the code is known by then."""
+            if warning := warning_of(notebook, code.result()):
+                click.echo(f"Warning: {warning}", err=True)
             from deriva_ml.launch import notebook_cells
 
             keeping.append(pool.submit(importlib.import_module, "deriva_ml.launch.notebook_keeping"))

@@ -12,7 +12,6 @@ from pathlib import Path
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLNotFoundError
 from deriva_ml.launch import hydra_main
 from deriva_ml.launch.catalog_overrides import catalog_overrides
-from deriva_ml.launch.configs import notebook_config
 from deriva_ml.launch.multiruns import (
     MultirunSpec,
     get_all_multirun_configs,
@@ -26,7 +25,6 @@ from deriva_ml.launch.registration import (
     load_configs,
     make_importable,
     menu,
-    register,
     roots,
     roots_of,
 )
@@ -171,20 +169,6 @@ def _expanded(request: RunRequest) -> tuple[tuple[str, ...], MultirunSpec | None
         raise DerivaMLConfigurationError(f"One sweep at a time: {', '.join(names)} are {len(names)}.")
     named = _named(names[0]) if names else None
     return (*(named.overrides if named else ()), *rest, *catalog), named
-
-
-def show_config(config_name: str, overrides: Sequence[str], flags: Sequence[str]) -> None:
-    """Let Hydra show the configuration of a notebook; one that the project did not register is the plain one.
-
-    Raises:
-        DerivaMLConfigurationError: it cannot be composed.
-    """
-    configs = find_configs()
-    _load(configs)
-    if config_name not in groups().get("", ()):
-        notebook_config(config_name)
-        register()
-    hydra_main.main(_task(configs), config_name, [*flags, *overrides])
 
 
 def _named(name: str) -> MultirunSpec:

@@ -55,9 +55,11 @@ def run_notebook(
 ) -> tuple[DerivaML, Execution, Any]:
     """Compose the notebook's configuration, open its catalog and begin its execution; return all three.
 
-    ``config_name`` is the name given to ``notebook_config``; left out, it is the notebook's file name. ``overrides`` are
-    Hydra's; those of ``deriva-ml-run-notebook`` come after them. End the notebook with
-    ``execution.commit_output_assets()``.
+    ``config_name`` is the name given to ``notebook_config``; left out, it is the notebook's file name, and a project
+    without a folder ``configs`` has the plain :class:`~deriva_ml.launch.configs.BaseConfig`. ``overrides`` are Hydra's;
+    those of ``deriva-ml-run-notebook`` come after them. End the notebook with ``execution.commit_output_assets()``.
+
+    Called again in the same kernel, it ends the execution that it began before: with nothing staged that one is Aborted.
 
     Raises:
         DerivaMLConfigurationError: no configurations are found, or this one cannot be composed.
@@ -68,14 +70,11 @@ def run_notebook(
         ml, execution, config = run_notebook("analysis")
     """
     wait_until_loaded()
-    settle_earlier()
-    configs = find_upwards(config_package)
-    make_importable(configs)
-    load_configs(config_package)
+    roots = _load(config_package, needed=config_name is not None)
     name = config_name or _name_of_notebook()
     chosen = [*(overrides or ()), *json.loads(os.environ.get(OVERRIDES_VARIABLE, "[]"))]
     composed = composition(name, chosen)
-    Task(tuple(roots_of(configs)), stored_targets()).check(_without_hydra(composed))
+    Task(roots, stored_targets()).check(_without_hydra(composed))
     config = _instance(composed)
     connection = connection_of(config.deriva_ml)
     ml = connection.open(ml_class, _hydra_files(connection, composed, chosen))
@@ -83,6 +82,17 @@ def run_notebook(
         ml.add_term("Workflow_Type", workflow_type, "Notebooks that analyse results")
     workflow = ml.create_workflow(workflow_name or name, workflow_type, config.description or None)
     return ml, _begun(ml, _configuration(config, workflow, chosen), config.dry_run), config
+
+
+def _load(package: str, needed: bool) -> tuple[str, ...]:
+    """Read the project's configurations; return where its modules lie. A notebook by itself needs no configurations."""
+    if not needed and package == "configs" and not lies_above(package):
+        register()
+        return (str(Path.cwd()),)
+    configs = find_upwards(package)
+    make_importable(configs)
+    load_configs(package)
+    return tuple(roots_of(configs))
 
 
 def get_notebook_configuration(
@@ -164,6 +174,7 @@ def _begun(ml: DerivaML, configuration: ExecutionConfiguration, dry_run: Any) ->
     if found and followed():
         raise SystemExit
     execution = ml.create_execution(configuration, dry_run=bool(dry))
+    settle_earlier()
     begin(execution)
     return execution
 

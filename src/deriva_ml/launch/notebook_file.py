@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,3 +51,38 @@ def kernel_of(content: dict[str, Any]) -> str:
     metadata = content.get("metadata")
     named = metadata.get("kernelspec") if isinstance(metadata, dict) else None
     return str(named.get("name") or "") if isinstance(named, dict) else ""
+
+
+def config_of(content: Mapping[str, Any]) -> str | None:
+    """Return the name that a cell gives to ``run_notebook`` as a text, None where it gives none or only at run time.
+
+    Example:
+        >>> config_of({"cells": [{"cell_type": "code", "source": "ml, e, c = run_notebook('analysis')"}]})
+        'analysis'
+    """
+    for call in _calls_of_run_notebook(content):
+        named = [*call.args[:1], *(keyword.value for keyword in call.keywords if keyword.arg == "config_name")]
+        if named and isinstance(named[0], ast.Constant) and isinstance(named[0].value, str):
+            return named[0].value
+    return None
+
+
+def _calls_of_run_notebook(content: Mapping[str, Any]) -> Iterator[ast.Call]:
+    for cell in content.get("cells", ()):
+        source = "".join(cell.get("source", ""))
+        if cell.get("cell_type") == "code" and "run_notebook" in source:
+            yield from (node for node in ast.walk(_parsed(source)) if isinstance(node, ast.Call) and _is_meant(node))
+
+
+def _is_meant(call: ast.Call) -> bool:
+    function = call.func
+    return getattr(function, "id", None) == "run_notebook" or getattr(function, "attr", None) == "run_notebook"
+
+
+def _parsed(source: str) -> ast.AST:
+    """Return the cell's code; lines that only IPython understands are left out, and a cell with an error tells nothing."""
+    plain = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!", "?")))
+    try:
+        return ast.parse(plain)
+    except SyntaxError:
+        return ast.Module(body=[], type_ignores=[])

@@ -7,15 +7,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from deriva_ml.settings import SAVE_RID_VARIABLE
-from deriva_ml.workflow.capture import Code, of_source
+from deriva_ml.workflow.capture import Code, dirty_allowed, dirty_sentence, of_source
 from deriva_ml.workflow.source import Source
 
 OVERRIDES_VARIABLE = "DERIVA_ML_HYDRA_OVERRIDES"
 
 
 def code_of(notebook: Path) -> Code:
-    """Return what is known of the notebook's code; warns of uncommitted changes."""
-    return of_source(Source(notebook.absolute(), is_notebook=True))
+    """Return what is known of the notebook's code."""
+    return of_source(Source(notebook.absolute(), is_notebook=True), allow_dirty=True)
+
+
+def warning_of(notebook: Path, code: Code) -> str | None:
+    """Return what to say of uncommitted changes, None where there are none or they are allowed."""
+    return dirty_sentence(notebook, code.dirty_paths) if code.dirty and not dirty_allowed() else None
 
 
 def told(notebook: Path, overrides: Sequence[str], saved: Path) -> dict[str, str]:

@@ -36,27 +36,27 @@ def find_configs(named: str | Path | None = None, start: Path | None = None) -> 
     )
 
 
-def find_upwards(package: str) -> Path:
-    """Return the folder of the package here or in a folder above: a notebook runs where it lies.
+def find_upwards(package: str, start: Path | None = None) -> Path:
+    """Return the folder of the package here (in ``start``) or in a folder above: a notebook runs where it lies.
 
     Raises:
         DerivaMLConfigurationError: it is in none.
     """
-    for place in _upwards(package):
+    here = start or Path.cwd()
+    for place in _upwards(package, here):
         return place
     raise DerivaMLConfigurationError(
-        f"No folder {package!r} lies in {Path.cwd()} or above it: configurations are Python modules in a folder {package!r} "
+        f"No folder {package!r} lies in {here} or above it: configurations are Python modules in a folder {package!r} "
         "of the project."
     )
 
 
 def lies_above(package: str) -> bool:
     """Return whether the folder of the package lies here or in a folder above."""
-    return any(True for _ in _upwards(package))
+    return any(True for _ in _upwards(package, Path.cwd()))
 
 
-def _upwards(package: str) -> Iterator[Path]:
-    here = Path.cwd()
+def _upwards(package: str, here: Path) -> Iterator[Path]:
     for folder in (here, *here.parents):
         yield from (place for place in (folder / package, folder / "src" / package) if place.is_dir())
 

@@ -153,12 +153,15 @@ def _ignored() -> tuple[str, ...]:
 
 
 def _warn(path: Path, dirty: tuple[str, ...]) -> None:
+    warnings.warn(dirty_sentence(path, dirty), DirtyTreeWarning, stacklevel=_outside())
+
+
+def dirty_sentence(path: Path, dirty: tuple[str, ...]) -> str:
+    """Return what to say of a work tree with uncommitted changes."""
     shown = ", ".join(dirty[:_SHOWN]) + (" …" if len(dirty) > _SHOWN else "")
-    warnings.warn(
+    return (
         f"The work tree of {path} has uncommitted changes ({shown}): the recorded URL shows the last commit, not the code that "
-        "runs. Commit first; DERIVA_ML_ALLOW_DIRTY=true silences this.",
-        DirtyTreeWarning,
-        stacklevel=_outside(),
+        "runs. Commit first; DERIVA_ML_ALLOW_DIRTY=true silences this."
     )
 
 

@@ -166,7 +166,8 @@ def test_a_notebook_can_be_looked_at_without_running(place: tuple[Path, Path]) -
     project, home = place
     notebook = "notebooks/analysis.ipynb"
     assert "threshold = 0.5  # how strict" in call(project, home, "run_notebook", notebook, "--inspect").stdout
-    assert "dry_run: false" in call(project, home, "run_notebook", notebook, "--cfg").stdout
+    shown = call(project / "notebooks", home, "run_notebook", "--host", "h.org", "--cfg", "failing.ipynb").stdout
+    assert "dry_run: false" in shown and "hostname: h.org" in shown
     assert "Defaults" in call(project, home, "run_notebook", notebook, "--info", "defaults").stdout
 
 
@@ -176,6 +177,7 @@ def test_a_notebook_can_be_looked_at_without_running(place: tuple[Path, Path]) -
         (["notebooks/nowhere.ipynb"], "no notebook"),
         (["notebooks/open.ipynb", "-k", "klingon"], "klingon"),
         (["notebooks/open.ipynb", "-f", "models/digits.py"], "models/digits.py"),
+        (["notebooks/open.ipynb", "quick"], "'quick' is no override"),
     ],
 )
 def test_mistakes_are_answered_by_a_sentence(place: tuple[Path, Path], arguments: list[str], said: str) -> None:
