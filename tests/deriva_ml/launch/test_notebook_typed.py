@@ -96,7 +96,7 @@ def test_cell_by_cell(jupyter: Jupyter) -> None:
     assert jupyter.type("1 / 0") == "ZeroDivisionError: division by zero"
     assert jupyter.type("str(execution.status), type(config).__name__") == "('Running', 'BaseConfig')"
     jupyter.type(STAGE)
-    assert "result.txt" in jupyter.type("print(execution.commit_output_assets())")
+    assert "committed" in jupyter.type("print(execution.commit_output_assets())")
     record = jupyter.newest()
     assert str(record.status) == "Uploaded"
     assert "result.txt" in {asset.filename for asset in record.list_assets(asset_role="Output")}
