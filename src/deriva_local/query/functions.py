@@ -97,14 +97,21 @@ def bucket(type_name: str, value: Any, count: int, low: Any, high: Any) -> str:
     if value == "NaN":
         return f"[{count + 1}, {to_json(to_number(high))}, null]"
     place, start, end = to_number(value), to_number(low), to_number(high)
-    share = (place - start) / (end - start)
+    span = end - start
+    share = (place - start) / span if not math.isinf(span) else (place / 2 - start / 2) / (end / 2 - start / 2)
     if share < 0:
         return f"[0, null, {to_json(start)}]"
     if share >= 1:
         return f"[{count + 1}, {to_json(end)}, null]"
     number = min(math.floor(share * count), count - 1)
-    lower, upper = (start + (end - start) * edge / count for edge in (number, number + 1))
+    lower, upper = (_edge(start, end, edge, count) for edge in (number, number + 1))
     return f"[{number + 1}, {to_json(lower)}, {to_json(upper)}]"
+
+
+def _edge(start: float, end: float, edge: int, count: int) -> float:
+    """Return where an edge lies; the span of two floats may be no float."""
+    reach = (end - start) * edge
+    return start * (1 - edge / count) + end * (edge / count) if math.isinf(reach) else start + reach / count
 
 
 _EPOCH_DAY = date(1970, 1, 1)

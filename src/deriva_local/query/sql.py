@@ -46,8 +46,11 @@ def compile_plan(plan: Plan, past: bool, shape: Shape) -> Sql:
 def compile_rids(selection: Selection) -> Sql:
     """Return the statement that reads the RIDs of the context table's live rows, each once."""
     source, where = source_of(selection, past=False)
-    rid = "RID" if len(selection.instances) == 1 else f"DISTINCT T{selection.context}.RID"
-    return _select(Sql(rid), source, where)
+    if len(selection.instances) == 1:
+        return _select(Sql("RID"), source, where)
+    rid = f"T{selection.context}.RID"
+    there = Sql(f"{rid} IS NOT NULL")  # an outer join may leave the context without a row
+    return _select(Sql(f"DISTINCT {rid}"), source, [*where, there])
 
 
 def _select(shown: Sql, source: Sql, where: Sequence[Sql], ordered: Sql | None = None, limit: int | None = None) -> Sql:

@@ -239,6 +239,23 @@ def test_projections(samples: Door, below: str, expected: list[dict[str, Any]]) 
     assert samples.rows(below) == expected
 
 
+@pytest.mark.parametrize(
+    ("bounds", "expected"),
+    [
+        ("10;1;5", {1: [2, 1.4, 1.8], 2: [3, 1.8, 2.2], 4: [11, 5, None], 5: [0, None, 1], 3: [None, None, None]}),
+        ("1;1.5;2", {1: [1, 1.5, 2], 2: [2, 2, None]}),
+        ("2;2;1", {1: [2, 1.5, 1], 2: [1, 2, 1.5]}),
+        ("4;-1e308;1e308", {1: [3, 0, 5e307], 5: [0, None, -1e308]}),
+    ],
+)
+def test_bins(samples: Door, bounds: str, expected: dict[int, list[Any]]) -> None:
+    rows = samples.rows(f"/attribute/S:Sample/ID,b:=bin(Weight;{bounds})")
+    found = {row["ID"]: row["b"] for row in rows if row["ID"] in expected}
+    assert {number: bucket[:1] for number, bucket in found.items()} == {n: b[:1] for n, b in expected.items()}
+    for number, bucket in expected.items():
+        assert found[number][1:] == [edge if edge is None else pytest.approx(edge) for edge in bucket[1:]], number
+
+
 def test_a_star_means_every_column(samples: Door) -> None:
     rows = samples.rows("/attribute/M:=S:Sample/ID=1/S:Species/*,M:*")
     assert {"ID", "Legs", "M:ID", "M:Name", "M:RID"} <= set(rows[0])

@@ -287,6 +287,9 @@ def test_a_delete_takes_the_rows_of_the_context(tables: Door) -> None:
     assert values(tables, "Cascade", "t") == [["y"]]
     assert tables.delete("/entity/M:=S:T/S:Cascade/$M").status == 204
     assert (values(tables, "T", "a"), values(tables, "Cascade", "t")) == ([["x"]], [])
+    assert tables.delete("/entity/M:=S:T/C:=left(a)=(S:Cascade:t)/C:RID::null::").status == 404
+    assert tables.delete("/entity/M:=S:T/C:=left(a)=(S:Cascade:t)/C:RID::null::/$M").status == 204
+    assert values(tables, "T", "a") == []
 
 
 def test_a_delete_of_attributes_makes_them_null(tables: Door) -> None:
