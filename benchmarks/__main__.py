@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.measure import Figure
 
 LONG = ("growth",)
-NAMES = ("startup", "service", "loopback", "runs", "launch")
+NAMES = ("startup", "service", "loopback", "runs", "together", "launch")
 
 
 def main() -> None:
