@@ -7,15 +7,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from io import BytesIO
 from itertools import count
 from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
 
 from deriva_local.acl.view import view_of
 from deriva_local.model import alter, ddl
 from deriva_local.model.elements import Model
 from deriva_local.model.intake import SYSTEM_TYPES
+from deriva_local.objects.names import file_name, url_of
+from deriva_local.objects.names import parse as hatrac
 from deriva_local.query.bind import bind
 from deriva_local.query.sql import compile_plan
+from deriva_local.service import heads
+from deriva_local.service.chunks import Chunks
+from deriva_local.service.hatrac_requests import clean_disposition, clean_type
+from deriva_local.service.negotiation import preferred
+from deriva_local.service.places import own_place
+from deriva_local.service.ranges import wanted
 from deriva_local.url import ast
 from deriva_local.url.parse import parse
 from deriva_local.url.unparse import unparse
@@ -114,6 +124,34 @@ def tags(data: bytes) -> None:
     assert normalise(text) == encode(number)
 
 
+def names(data: bytes) -> None:
+    """Addresses of objects: one that is taken is canonical, and names nothing but itself as a file."""
+    target = "/hatrac/" + data.decode("latin-1")
+    found = hatrac(target)
+    again = hatrac(url_of(found.name, found.version))
+    assert (again.name, again.version) == (found.name, found.version)
+    called = unquote(file_name(found.name))
+    assert not found.name or (called not in ("", ".", "..") and "/" not in called and "\\" not in called)
+
+
+def fields(data: bytes) -> None:
+    """Fields of requests: whole heads, chunks, ranges, kinds that are liked, places to be sent to, names of files."""
+    text = data.decode("latin-1")
+    preferred(text, ("application/json", "text/html"))
+    place = own_place(text, "http://lab:80")
+    assert place is None or urlsplit(urljoin("http://lab:80/authn/login", place)).hostname == "lab"
+    for read in (lambda: heads.fields(data.splitlines(keepends=True)), lambda: Chunks(BytesIO(data)).read(1000)):
+        try:
+            read()
+        except ValueError:
+            continue
+    for check in (lambda: wanted(text, 10), lambda: clean_disposition(text), lambda: clean_type(text)):
+        try:
+            check()
+        except Refusal as refused:
+            assert refused.status in {*KNOWN, 416}, refused.status
+
+
 def _json(data: bytes) -> Any:
     try:
         return json.loads(data)
@@ -121,7 +159,7 @@ def _json(data: bytes) -> Any:
         return None
 
 
-READERS: tuple[Callable[[bytes], None], ...] = (address, elements, rows, values, tags)
+READERS: tuple[Callable[[bytes], None], ...] = (address, elements, rows, values, tags, names, fields)
 
 _numbers = count(1)
 
@@ -175,4 +213,12 @@ SEEDS: tuple[bytes, ...] = (
     b"\x031e999999999",
     b'\x04W/"a", "b-gzip", *',
     b"\x041-X4ZZ",
+    b"\x05ns/a%20b%2Fc.png:5KQ;acl/subtree-read/me%40x?parents=true",
+    b"\x05%2e%2E/..%5cx;upload/J/0",
+    b"\x06Host: lab\r\nCookie: a\r\ncookie: b\r\nContent-Length: 5\r\n\r\n",
+    b"\x063;x=y\r\nabc\r\n0\r\nT: t\r\n\r\n",
+    b"\x06bytes=0-1,-5",
+    b"\x06text/html;q=0.1, */*;q=x",
+    b"\x06http://lab:80/x?y#z",
+    b"\x06filename*=UTF-8''a%E2%82%AC.txt",
 )
