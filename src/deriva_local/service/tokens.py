@@ -11,7 +11,6 @@ import hmac
 import os
 import secrets
 from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
 from pathlib import Path
 
 COOKIE = "webauthn"
@@ -87,9 +86,10 @@ def read_bearer(headers: Mapping[str, str]) -> str:
 
 
 def read_cookie(headers: Mapping[str, str]) -> str:
-    """Return the value of our cookie, ``""`` where there is none."""
-    try:
-        morsel = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-    except CookieError:
-        return ""
-    return morsel.value if morsel else ""
+    """Return the value of our cookie, ``""`` where there is none.
+
+    What other programs of the same host name call their cookies, and write in them, is no concern of ours.
+    """
+    pairs = (pair.partition("=") for pair in headers.get("cookie", "").split(";"))
+    values = [value.strip().strip('"') for name, _, value in pairs if name.strip() == COOKIE]
+    return values[0] if values else ""

@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from deriva_local.service.serve import Place
-from deriva_local.service.tokens import Tokens
+from deriva_local.service.tokens import Tokens, read_cookie
 from deriva_local.service.wsgi import is_ours
 from deriva_local.users.accounts import Accounts
 
@@ -77,6 +77,24 @@ def test_the_token_buys_a_session(served: Any) -> None:
     assert (out.json(), "Max-Age=0" in out.headers["set-cookie"]) == ({"logout_url": "/bye"}, True)
     assert served.send("GET", "/hatrac", headers=came, token=False).status == 401
     assert served.send("DELETE", "/authn/session", headers=came, token=False).status == 404
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ("", ""),
+        ("webauthn=W", "W"),
+        ('webauthn="W"', "W"),
+        ("a=1; webauthn=W; b=2", "W"),
+        ('other={"a":1}; webauthn=W', "W"),
+        ("a[b]=c; d e=f; g; webauthn=W", "W"),
+        ("xwebauthn=E; webauthnx=E; WEBAUTHN=E", ""),
+        ("webauthn", ""),
+        ("webauthn=W; webauthn=E", "W"),
+    ],
+)
+def test_our_cookie_among_others(said: str, word: str) -> None:
+    assert read_cookie({"cookie": said}) == word
 
 
 def test_a_token_taken_away_closes_the_door(serve: Callable[..., Any]) -> None:
