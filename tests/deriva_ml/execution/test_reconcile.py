@@ -52,34 +52,32 @@ def test_the_catalog_that_lags_on_the_road_is_told(here: ExecutionStatus) -> Non
 
 
 @pytest.fixture
-def at(local_lab: DerivaML, workflow: Workflow) -> Callable[[ExecutionStatus, ExecutionStatus], Execution]:
+def at(ml: DerivaML, workflow: Workflow) -> Callable[[ExecutionStatus, ExecutionStatus], Execution]:
     """An execution that the store has in one state and the catalog in another."""
 
     def make(here: ExecutionStatus, there: ExecutionStatus) -> Execution:
-        exe = local_lab.create_execution(workflow=workflow)
+        exe = ml.create_execution(workflow=workflow)
         for event in ROADS[here]:
-            local_lab.executions.store.change(exe.rid, event)
+            ml.executions.store.change(exe.rid, event)
         if there is not S.Created:
             row = {"RID": exe.rid, "Status": str(there)}
-            update(local_lab.session, TableName("deriva-ml", "Execution"), [row], targets=["Status"])
+            update(ml.session, TableName("deriva-ml", "Execution"), [row], targets=["Status"])
         return exe
 
     return make
 
 
-def test_resuming_settles_every_pair(
-    local_lab: DerivaML, at: Callable[[ExecutionStatus, ExecutionStatus], Execution]
-) -> None:
+def test_resuming_settles_every_pair(ml: DerivaML, at: Callable[[ExecutionStatus, ExecutionStatus], Execution]) -> None:
     for here, there in PAIRS:
         exe = at(here, there)
-        store = local_lab.executions.store
+        store = ml.executions.store
         store.annotate(exe.rid, owner='{"host": "elsewhere"}')
         expected = verdict(here, there, passed(ROADS[here]))
         if expected is Verdict.CONTRADICT:
             with pytest.raises(DerivaMLStateInconsistency, match="deriva-ml mark"):
-                local_lab.resume_execution(exe.rid)
+                ml.resume_execution(exe.rid)
             continue
-        resumed = local_lab.resume_execution(exe.rid)
+        resumed = ml.resume_execution(exe.rid)
         assert resumed.status is (there if expected is Verdict.FOLLOW else here), (here, there)
-        assert local_lab.lookup_execution(exe.rid).status is resumed.status
-        liveness.release(lock_file(local_lab.workspace, exe.rid, "run"))
+        assert ml.lookup_execution(exe.rid).status is resumed.status
+        liveness.release(lock_file(ml.workspace, exe.rid, "run"))
