@@ -74,6 +74,7 @@ if TYPE_CHECKING:
         DerivaMLReadOnlyError,
         DerivaMLRidsNotFound,
         DerivaMLSchemaError,
+        DerivaMLSchemaPinned,
         DerivaMLServerError,
         DerivaMLStateInconsistency,
         DerivaMLTableNotFound,
@@ -128,7 +129,7 @@ _PLACES = {
         DerivaMLFeatureNotFound DerivaMLIntegrityError DerivaMLInvalidTerm
         DerivaMLMaterializeLimitExceeded DerivaMLNoAssociationException DerivaMLNotFoundError
         DerivaMLOfflineError DerivaMLReadOnlyError DerivaMLRidsNotFound
-        DerivaMLSchemaError DerivaMLServerError DerivaMLStateInconsistency
+        DerivaMLSchemaError DerivaMLSchemaPinned DerivaMLServerError DerivaMLStateInconsistency
         DerivaMLTableNotFound DerivaMLTableTypeError DerivaMLUploadError
         DerivaMLValidationError DerivaMLWorkflowError InvalidTransitionError
     """,
@@ -185,6 +186,7 @@ __all__ = [
     "DerivaMLReadOnlyError",
     "DerivaMLRidsNotFound",
     "DerivaMLSchemaError",
+    "DerivaMLSchemaPinned",
     "DerivaMLServerError",
     "DerivaMLStateInconsistency",
     "DerivaMLTableNotFound",

@@ -28,6 +28,10 @@ class DerivaMLSchemaError(DerivaMLConfigurationError):
     """The catalog's model is not what deriva-ml needs."""
 
 
+class DerivaMLSchemaPinned(DerivaMLConfigurationError):
+    """The model that this workspace keeps is pinned, and is not read again unless that is forced."""
+
+
 class DerivaMLAuthenticationError(DerivaMLConfigurationError):
     """The server does not know this client, or does not let it in."""
 

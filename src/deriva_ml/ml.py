@@ -13,10 +13,11 @@ from typing import Any, NoReturn, Self
 from deriva_ml import tables, vocabulary
 from deriva_ml.asset import asset
 from deriva_ml.asset.asset import Asset, AssetRecord
-from deriva_ml.catalog import clients
+from deriva_ml.catalog import clients, pinning
 from deriva_ml.catalog.embedded import EMBEDDED
 from deriva_ml.catalog.model import TableModel
 from deriva_ml.catalog.opening import connection_mode, make_workspace, open_catalog, open_offline
+from deriva_ml.catalog.pinning import PinStatus, SchemaDiff
 from deriva_ml.catalog.rows import Row, pages
 from deriva_ml.catalog.schema_cache import keep, keep_model, keep_term
 from deriva_ml.catalog.terms import check_terms, forget_terms
@@ -221,13 +222,28 @@ class DerivaML:
         past.session = self.session.at(snapshot)
         return past
 
-    def refresh_schema(self) -> None:
-        """Read the catalog's model and terms again, after another program has changed them.
+    def refresh_schema(self, force: bool = False) -> None:
+        """Read the catalog's model and terms again, after another program has changed them, and keep them for offline sessions.
 
-        Raises DerivaMLOfflineError in an offline session, which knows what the last online opening kept.
+        Raises DerivaMLSchemaPinned while the kept model is pinned, unless ``force``; DerivaMLOfflineError offline.
         """
-        self.session.latest_snapshot()
-        keep(self.session, self.workspace)
+        pinning.refresh_schema(self.session, self.workspace, force)
+
+    def pin_schema(self, reason: str) -> SchemaDiff | None:
+        """Keep what offline sessions of this workspace know as it is now; return how it differs from the live model, if it does."""
+        return pinning.pin_schema(self.session, self.workspace, reason)
+
+    def unpin_schema(self) -> None:
+        """Let what offline sessions know follow the catalog again."""
+        pinning.unpin_schema(self.session, self.workspace)
+
+    def pin_status(self) -> PinStatus:
+        """Return whether the kept model is pinned, since when, why, and at which snapshot."""
+        return pinning.pin_status(self.workspace)
+
+    def diff_schema(self) -> SchemaDiff:
+        """Return how the live model differs from the one that offline sessions of this workspace know."""
+        return pinning.diff_schema(self.session, self.workspace)
 
     def resolve_rid(self, rid: str) -> RidResult:
         """Return which table the row ``rid`` is in; raises DerivaMLRidsNotFound when it is in none."""

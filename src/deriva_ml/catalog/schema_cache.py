@@ -34,25 +34,29 @@ def keep(catalog: Catalog, workspace: Path) -> None:
     The session has the model afterwards, and need not ask for it again.
     """
     path = workspace / NAME
-    before = _read(path)
+    before = read_cache(path)
     if before.get("schema") and _same_catalog(before, catalog):
         catalog.know(before["schema"], before.get("etag", ""))
     catalog.refresh()
+    if before.get("pin"):
+        return
     now = _document(catalog)
     if now == {name: value for name, value in before.items() if name != "snapshot_id"}:
         return
     now = {"snapshot_id": catalog.latest_snapshot(), **now}
-    _write(path, now)
+    write_cache(path, now)
     (workspace / ADDED).unlink(missing_ok=True)
 
 
 def keep_model(catalog: Catalog, workspace: Path) -> None:
     """Write down the model that this session has just changed, and the vocabularies that are new in it."""
-    before = _read(workspace / NAME)
+    before = read_cache(workspace / NAME)
     catalog.refresh()
+    if before.get("pin"):
+        return
     known = {(each["schema"], each["table"]): each for each in before.get("terms", ())}
     known.pop((catalog.ml_schema, MLVocab.asset_type), None)  # a new asset table comes with a type of its name
-    _write(workspace / NAME, {"snapshot_id": catalog.latest_snapshot(), **_document(catalog, known)})
+    write_cache(workspace / NAME, {"snapshot_id": catalog.latest_snapshot(), **_document(catalog, known)})
 
 
 def keep_term(workspace: Path, vocabulary: TableName, term: Term) -> None:
@@ -72,7 +76,7 @@ def recall(catalog: Catalog, workspace: Path) -> None:
         DerivaMLOfflineError: nothing was kept, or that of another catalog.
     """
     path = workspace / NAME
-    kept = _read(path)
+    kept = read_cache(path)
     if not kept.get("schema"):
         raise DerivaMLOfflineError(
             f"Nothing is known of catalog {catalog.catalog_id} of {catalog.host} while it is away: {path} is missing or cannot be read. "
@@ -129,7 +133,7 @@ def _added(workspace: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def write_cache(path: Path, content: dict[str, Any]) -> None:
     """Write the file, whole to every reader; after a power cut it may be torn, and then it counts as missing."""
     beside = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
     try:
@@ -144,7 +148,7 @@ def _same_catalog(kept: dict[str, Any], catalog: Catalog) -> bool:
     return named == (catalog.host, catalog.catalog_id, catalog.ml_schema)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_cache(path: Path) -> dict[str, Any]:
     """Return what the file holds; nothing where it is missing or torn."""
     try:
         found = json.loads(path.read_bytes())

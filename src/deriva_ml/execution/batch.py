@@ -68,7 +68,10 @@ def _commit_one(
             return UploadReport(execution_rids=[run.rid])
         if run.registered.status is S.Failed and not _waits(store, run.registered):
             return UploadReport(execution_rids=[run.rid])
-        return commit(run, clean=clean, progress=progress)
+        report = commit(run, clean=clean, progress=progress)
+        if run.rid != rid:
+            report.notes.append(f"{rid}, begun offline, is {run.rid} in the catalog")
+        return report
     except DerivaMLException as error:
         report = UploadReport(execution_rids=[rid], errors=[f"{rid}: {error}"])
         if store.get(rid) is not None:
