@@ -131,7 +131,7 @@ class Bench:
         rows = 1_000 if self.smoke else 100_000
         _fill_chain(self.send, self.base, rows)
         best = Handwritten(self.send, self.base, self.folder / "store" / "catalogs" / "1" / "catalog.sqlite")
-        filtered = f"{self.base}/entity/A:=chain:A/name=a7/B:=chain:B/v::lt::50/C:=chain:C/w=3/$C"
+        filtered = f"{self.base}/entity/A:=chain:A/name=a7/B:=chain:B/v::lt::50/C:=chain:C/w=1/$C"
         joined = median_ms(lambda: self.send("GET", filtered), self.repeats)
         floor = median_ms(lambda: best.run(_FILTERED), self.repeats)
         yield Figure(
@@ -148,9 +148,10 @@ class Bench:
 
 
 _FILTERED = """
-SELECT json_group_array(json_object('RID', C.RID, 'RCT', C.RCT, 'b', C.{C_b}, 'w', C.{C_w})) FROM {A} AS A
+SELECT json_group_array(json_object('RID', C.RID, 'RCT', C.RCT, 'RMT', C.RMT, 'RCB', C.RCB, 'RMB', C.RMB,
+    'b', C.{C_b}, 'w', C.{C_w})) FROM {A} AS A
 CROSS JOIN {B} AS B ON B.{B_a} = A.{A_name} AND B.{alive} AND B.{B_v} < 50
-CROSS JOIN {C} AS C ON C.{C_b} = B.{B_k} AND C.{alive} AND C.{C_w} = 3
+CROSS JOIN {C} AS C ON C.{C_b} = B.{B_k} AND C.{alive} AND C.{C_w} = 1
 WHERE A.{alive} AND A.{A_name} = 'a7'
 """
 _COUNT = """

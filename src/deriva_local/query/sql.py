@@ -18,6 +18,7 @@ from deriva_local.query.fragment import Sql, all_of, joined
 from deriva_local.query.guards import compile_rights
 from deriva_local.query.paging import SortTerm, ahead, behind, order_by
 from deriva_local.query.plan import Binned, Example, Expression, Output, Plan, Ref, RowRights, Selection, Whole
+from deriva_local.query.single import is_single
 from deriva_local.query.source import source_of, table_as
 from deriva_local.query.tables import alive
 from deriva_local.query.values import collation, element_collation, element_form, json_form
@@ -31,7 +32,8 @@ _CHUNK = 490
 
 def compile_plan(plan: Plan, past: bool, shape: Shape) -> Sql:
     """Return the statement that reads what ``plan`` says, now or (``past``) at the moment given late."""
-    source, where, values = _rows(plan, past) if plan.grouping == "none" else _groups(plan, past)
+    plain = plan.grouping == "none" or (plan.grouping == "rows" and not past and is_single(plan.selection))
+    source, where, values = _rows(plan, past) if plain else _groups(plan, past)
     terms = _sort_terms(plan, values)
     if plan.after is not None:
         where.append(behind(terms, plan.after))
