@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from zoo import Catalog, table
+from zoo import Catalog, link, table
 
 from deriva_local.acl.view import view_of
 from deriva_local.query import patience, patterns
@@ -119,6 +119,34 @@ def test_a_query_that_takes_too_long_is_stopped(calm: Catalog, monkeypatch: pyte
     assert "Query run time limit exceeded." in text
     monkeypatch.undo()
     assert len(calm.get("/entity/Animal")) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "single"),
+    [
+        ("/entity/C:=Child/Middle/Parent/name=p1/$C", True),
+        ("/entity/Parent/name=p1/Middle/Child", True),
+        ("/attribute/P:=Parent/M:=Middle/C:=Child/RID,m:=M:name,p:=P:name", True),
+        ("/entity/Parent/Middle", True),
+        ("/entity/Middle/Parent", False),
+        ("/entity/P:=Parent/Middle/Child/$P", False),
+        ("/entity/Child/Middle/C2:=Child", False),
+    ],
+)
+def test_joins_along_keys_need_no_sorting_out(empty: Catalog, path: str, single: bool) -> None:
+    empty.define(
+        "s",
+        table("Parent", "name text", keys=("name",)),
+        table("Middle", "name text", "parent text", keys=("name",), links=(link("parent", "s", "Parent", "name"),)),
+        table("Child", "name text", "middle text", links=(link("middle", "s", "Middle", "name"),)),
+    )
+    empty.insert("Parent", {"name": "p1"}, {"name": "p2"})
+    empty.insert("Middle", *({"name": f"m{n}", "parent": f"p{1 + n % 2}"} for n in range(4)))
+    empty.insert("Child", *({"name": f"c{n}", "middle": f"m{n % 4}"} for n in range(12)))
+    text, _ = statement(empty, path)
+    assert ("GROUP BY" not in text and " IN (SELECT" not in text) == single
+    rids = [row["RID"] for row in empty.get(path)]
+    assert rids and len(set(rids)) == len(rids)
 
 
 @pytest.mark.parametrize(
