@@ -25,7 +25,8 @@ def command(part: str, dry_run: bool, prefix: str, start: str) -> None:
             click.echo(f"would run: git {' '.join(step)}")
     else:
         version_bump.perform(here, bump)
-    click.echo(f"{bump.before or 'no version'} -> {bump.after}")
+    here_only = "" if any(step[0] == "push" for step in bump.steps) else " (there is no remote to push it to)"
+    click.echo(f"{bump.before or 'no version'} -> {bump.after}{here_only}")
 
 
 def main() -> None:

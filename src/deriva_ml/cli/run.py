@@ -10,6 +10,27 @@ import click
 from deriva_ml.cli.main import run
 
 
+def _complete(context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Complete an override; bash hands over what stands before and behind its ``=`` as words of their own."""
+    from deriva_ml.errors import DerivaMLException
+    from deriva_ml.launch.command import completions
+
+    start = _begun([str(word) for word in context.params.get("overrides") or ()], incomplete)
+    try:
+        found = completions(context.params.get("config_dir"), start + incomplete)
+    except DerivaMLException:  # where there is no project, there is nothing to offer
+        return []
+    return [text.removeprefix(start) for text in found]
+
+
+def _begun(before: list[str], incomplete: str) -> str:
+    """Return the ``key=`` that the words before the cursor end with, when the shell took it apart."""
+    if len(before) > 1 and before[-1] == "=":
+        return f"{before[-2]}="
+    alone = before[-1:] if not incomplete and before[-2:-1] != ["="] else []
+    return f"{alone[0]}=" if alone and "=" not in alone[0] else ""
+
+
 @click.command("run", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
 @click.option(
     "--host", metavar="HOST", help="A Deriva server (deriva_ml.hostname=). Default: what the configuration says."
@@ -33,7 +54,7 @@ from deriva_ml.cli.main import run
 )
 @click.option("--allow-dirty", is_flag=True, help="Do not warn of uncommitted changes.")
 @click.option("--json", "as_json", is_flag=True, help="With --list-configs: print JSON for programs.")
-@click.argument("overrides", nargs=-1, type=click.UNPROCESSED)
+@click.argument("overrides", nargs=-1, type=click.UNPROCESSED, shell_complete=_complete)
 def command(
     host: str | None,
     catalog: str | None,

@@ -64,6 +64,23 @@ def list_menu(config_dir: str | None, as_json: bool = False) -> str:
     return json.dumps({"groups": listed, "sweeps": sweeps, "roots": roots()}, indent=2)
 
 
+def completions(config_dir: str | None, incomplete: str) -> list[str]:
+    """Return the overrides that can follow what was typed: groups first, entries behind ``group=``.
+
+    Raises:
+        DerivaMLConfigurationError: as :func:`list_menu`.
+    """
+    _load(find_configs(config_dir))
+    entries = [
+        f"{'+' if group == 'experiment' else ''}{group}={name}"
+        for group, names in groups().items()
+        if group not in ("", "hydra")
+        for name in names
+    ]
+    listed = [*entries, *(f"{_MULTIRUN}{name}" for name in list_multirun_configs()), "dry_run=true", "dry_run=validate"]
+    return [text for text in listed if text.startswith(incomplete)]
+
+
 def launch(request: RunRequest) -> bool:
     """Run what was asked for; return whether all of it was committed.
 

@@ -65,6 +65,8 @@ def plan(folder: Path, part: str, *, prefix: str = "v", start: str = "0.1.0") ->
     Raises:
         DerivaMLConfigurationError: no repository, uncommitted changes, no commit, or the remote does not answer.
     """
+    if not re.fullmatch(r"\d+\.\d+\.\d+", start):
+        raise DerivaMLConfigurationError(f"A first version has three numbers, as in 0.1.0; START is {start!r}.")
     tree = _clean_tree(folder)
     remote = _remote(tree.root)
     if remote:

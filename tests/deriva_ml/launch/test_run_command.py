@@ -182,3 +182,21 @@ def test_help_loads_next_to_nothing() -> None:
     done = subprocess.run([sys.executable, "-X", "importtime", "-c", code], capture_output=True, text=True)
     assert "OVERRIDES" in done.stdout
     assert not any(f"| {name}\n" in done.stderr for name in ("hydra", "omegaconf", "pydantic", "papermill"))
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("deriva-ml-run model_config=q", ["model_config=quick"]),  # as zsh and fish hand it over
+        ("deriva-ml-run model_config = q", ["quick"]),  # as bash takes it apart
+        ("deriva-ml-run model_config =", ["default_model", "quick"]),
+        ("deriva-ml-run +mul", ["+multirun=lr_sweep"]),
+        ("deriva-ml-run --list", ["--list-configs"]),
+    ],
+)
+def test_a_shell_completes_options_and_the_projects_overrides(
+    place: tuple[Path, Path], words: str, offered: list[str]
+) -> None:
+    asked = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_DERIVA_ML_RUN_COMPLETE": "bash_complete"}
+    done = call(*place, "run", **asked)
+    assert [line.partition(",")[2] for line in done.stdout.splitlines()] == offered, done.stderr

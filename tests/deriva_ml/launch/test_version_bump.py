@@ -82,3 +82,22 @@ def test_outside_a_repository_is_refused(tmp_path: Path) -> None:
 )
 def test_the_newest_version_among_tags(tags: list[str], expected: str) -> None:
     assert str(newest(tags, "v")) == expected
+
+
+def test_a_tree_without_branch_or_remote_is_tagged_all_the_same(project: Path) -> None:
+    git(project, "checkout", "-q", "--detach")
+    git(project, "commit", "-q", "--allow-empty", "-m", "aside")
+    before = git(project.parent / "remote.git", "rev-parse", "main")
+    assert "no version -> v0.1.0" in bump(project)
+    remote = project.parent / "remote.git"
+    assert git(remote, "tag", "--list").split() == ["v0.1.0"] and git(remote, "rev-parse", "main") == before
+    git(project, "remote", "remove", "origin")
+    assert bump(project, "minor") == "v0.1.0 -> v0.2.0 (there is no remote to push it to)\n"
+    assert (
+        bump(project, START="2.0.0", PREFIX="data-") == "no version -> data-2.0.0 (there is no remote to push it to)\n"
+    )
+
+
+def test_a_first_version_that_is_none_is_refused(project: Path) -> None:
+    done = call(project, project.parent / "home", "bump_version", START="1.2")
+    assert done.returncode == 1 and "three numbers" in done.stderr
