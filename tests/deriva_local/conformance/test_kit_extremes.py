@@ -15,28 +15,21 @@ NAMES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(scope="session")
-def named(door: Door) -> Door:
-    """A catalog with a table ``S:N`` whose columns have these names, and a row that numbers them. Only to be read."""
-    made = door.new_catalog()
-    made.made("/schema", [schema("S", table("N", *(column(name, "int4") for name in NAMES)))])
-    made.insert("S:N", {name: number for number, name in enumerate(NAMES)})
-    return made
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_any_name_stands_anywhere(named: Door, name: str) -> None:
-    number, c = NAMES.index(name), quote(name, safe="")
-    for below in (
-        f"/entity/S:N/{c}={number}",
-        f"/entity/S:N/({c}::geq::any({number},9999);!{c}::null::)",
-        f"/attribute/{c}:=S:N/{c}:{c}@sort({c})@after({number - 1})",
-        f"/attributegroup/S:N/{c};z:=cnt({c})@sort({c}::desc::)",
-        f"/aggregate/S:N/{c}:=max({c})",
-    ):
-        assert [row[name] for row in named.rows(below)] == [number], below
-    assert named.get(f"/attribute/S:N/{c}", Accept="text/csv").text.endswith(f"\n{number}\n")
-    assert named.rows(f"/schema/S/table/N/column/{c}")["name"] == name
+def test_any_name_stands_anywhere(mine: Door) -> None:
+    mine.made("/schema", [schema("S", table("N", *(column(name, "int4") for name in NAMES)))])
+    mine.insert("S:N", {name: number for number, name in enumerate(NAMES)})
+    for number, name in enumerate(NAMES):
+        c = quote(name, safe="")
+        for below in (
+            f"/entity/S:N/{c}={number}",
+            f"/entity/S:N/({c}::geq::any({number},9999);!{c}::null::)",
+            f"/attribute/{c}:=S:N/{c}:{c}@sort({c})@after({number - 1})",
+            f"/attributegroup/S:N/{c};z:=cnt({c})@sort({c}::desc::)",
+            f"/aggregate/S:N/{c}:=max({c})",
+        ):
+            assert [row[name] for row in mine.rows(below)] == [number], below
+        assert mine.get(f"/attribute/S:N/{c}", Accept="text/csv").text.endswith(f"\n{number}\n")
+        assert mine.rows(f"/schema/S/table/N/column/{c}")["name"] == name
 
 
 def nested(depth: int) -> str:

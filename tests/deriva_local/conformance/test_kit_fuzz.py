@@ -221,7 +221,7 @@ def test_any_story_reads_the_same_in_the_service_and_in_plain_python(fresh: Serv
     run_state_machine_as_test(
         lambda: Catalog(fresh),
         settings=settings(
-            max_examples=60,
+            max_examples=40,
             stateful_step_count=30,
             derandomize=True,
             deadline=None,

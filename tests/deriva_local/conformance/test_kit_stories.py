@@ -349,7 +349,7 @@ def test_any_story_of_keys_and_history_reads_the_same_in_plain_python(fresh: Ser
     run_state_machine_as_test(
         lambda: Story(fresh),
         settings=settings(
-            max_examples=40,
+            max_examples=25,
             stateful_step_count=30,
             derandomize=True,
             deadline=None,
