@@ -201,7 +201,7 @@ class RemotePort:
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise DerivaMLOfflineError(
                 f"{self.host} does not answer ({type(error).__name__}): is the name right, http or https too, is the server running, is there a "
-                f"network? Nothing staged is lost. ({TIMEOUT_VARIABLE}, in seconds, says how long to wait; {self._timeout:g} now.)",
+                f"network? Nothing staged is lost; mode='offline' begins and ends runs meanwhile. ({TIMEOUT_VARIABLE}, in seconds, says how long to wait; {self._timeout:g} now.)",
                 doubtful=not _never_connected(error),
             ) from error
 
