@@ -43,10 +43,12 @@ def main() -> int:
     print(f"seed {asked.seed}, {asked.seconds:.0f} seconds, {machine}", flush=True)
     chosen = asked.only or NAMES
     lanes = [lane for lane in LANES if set(lane) & set(chosen)]
-    end = time.monotonic() + asked.seconds
+    began = time.monotonic()
+    end = began + asked.seconds
     meanwhile = end - (sum(share for name, share in ALONE.items() if name in chosen) * asked.seconds if lanes else 0)
     done = [*_together(lanes, chosen, meanwhile, asked.seed), *_lane(ALONE, chosen, end, asked.seed)]
     everything = total(done)
+    everything.seconds = time.monotonic() - began
     print(f"\n{table([*done, everything])}\n\n{_summary(done, everything)}", flush=True)
     if asked.report:
         heading = f"Seed {asked.seed}, {asked.seconds:.0f} seconds, {datetime.now(UTC):%Y-%m-%d}, {machine}."

@@ -21,6 +21,8 @@ from torture.tally import Tally
 
 CROWD, WORKERS, RUNS, ALONE = 64, 8, 200, 20
 METRICS = 5
+RECORDING = 0.7
+"""The share of the time in which workers record; the judge needs the rest."""
 LEAST = 10.0
 """Seconds that the workers have, however long the crowd took."""
 
@@ -40,7 +42,7 @@ def _home(home: Path, crowd: int, end: float, tally: Tally) -> None:
     _together(home, [partial(_runs, home, f"crowd-{index}", 1, end) for index in range(crowd)], tally)
     alone = _alone(home)
     began = time.monotonic()
-    end = max(end, began + LEAST)
+    end = max(began + (end - began) * RECORDING, began + LEAST)
     told = home / "acknowledged.jsonl"
     before = len(story.life_story.Acknowledged(told).read())
     workers = [partial(_runs, home, f"worker-{index}", RUNS, end) for index in range(WORKERS)]
