@@ -17,10 +17,18 @@ def notebook_checksum(path: Path) -> str:
     Raises:
         GitUnknown: nbstripout cannot read it.
     """
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "nbstripout",
+        "-t",
+    ]  # -P: a module beside the notebook is none of nbstripout's
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "nbstripout", "-t", str(path)], capture_output=True, timeout=_SECONDS, check=True
-        )
+        with path.open("rb") as notebook:  # given by name it would be opened for writing
+            done = subprocess.run(
+                command, stdin=notebook, cwd=path.parent, capture_output=True, timeout=_SECONDS, check=True
+            )
     except subprocess.CalledProcessError as error:
         raise GitUnknown(
             f"nbstripout cannot read {path}: {error.stderr.decode(errors='replace').strip()[-500:]}"

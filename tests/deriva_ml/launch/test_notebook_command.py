@@ -155,7 +155,7 @@ def test_outputs_do_not_change_the_checksum(place: tuple[Path, Path]) -> None:
     before = Workflow.get_url_and_checksum(notebook, allow_dirty=True)[1]
     content = json.loads(notebook.read_text())
     content["cells"][3]["outputs"] = [{"output_type": "stream", "name": "stdout", "text": ["ran\n"]}]
-    content["cells"][3]["execution_count"] = 7
+    content["cells"][3] |= {"execution_count": 7, "id": "another", "metadata": {"execution": {}, "collapsed": True}}
     copy = write_notebook(project / "notebooks" / "ran.ipynb")
     copy.write_text(json.dumps(content))
     assert Workflow.get_url_and_checksum(copy, allow_dirty=True)[1] == before
