@@ -22,6 +22,7 @@ from deriva_ml.catalog.rows import Row, pages
 from deriva_ml.catalog.schema_cache import keep, keep_model, keep_term
 from deriva_ml.catalog.terms import check_terms, forget_terms
 from deriva_ml.catalog.whoami import cite, user_list, whoami
+from deriva_ml.check.assets import check_assets
 from deriva_ml.check.findings import CheckReport
 from deriva_ml.check.workspace import check_catalog, check_workspace
 from deriva_ml.context import read_context
@@ -554,10 +555,12 @@ class DerivaML:
         )
 
     def check(self, read_data: bool = False) -> CheckReport:
-        """Examine this workspace, and the catalog's files where it is embedded; ``read_data`` reads every byte."""
+        """Examine this workspace and the catalog's files, embedded or on a server; ``read_data`` reads every byte."""
         report = check_workspace(self.workspace, self.cache_dir, read_data=read_data)
         if self.host_name == EMBEDDED:
-            report.add(check_catalog(store_folder(self.working_dir)))
+            report.add(check_catalog(store_folder(self.working_dir), read_data=read_data))
+        elif not self.session.offline:
+            report.add(check_assets(self.session, read_data=read_data))
         return report
 
     def pending_summary(self) -> WorkspacePendingSummary:

@@ -33,8 +33,8 @@ class Report:
     contents: int
 
 
-def check(folder: Path) -> Report:
-    """Look over the store in ``folder``, which may be in use.
+def check(folder: Path, *, read_contents: bool = True) -> Report:
+    """Look over the store in ``folder``, which may be in use; without ``read_contents`` only names and lengths of contents.
 
     Raises:
         StoreProblem: there is no store in that folder.
@@ -54,7 +54,7 @@ def check(folder: Path) -> Report:
     if problems:  # what lies in a damaged file is not worth asking for
         return Report(tuple(problems), (), len(there), 0, 0)
     tables, of_catalogs, notes = _catalogs(folder)
-    contents, of_contents, strays = _contents(folder)
+    contents, of_contents, strays = _contents(folder, read_contents)
     return Report((*of_catalogs, *of_contents), (*notes, *strays), len(there), tables, contents)
 
 
@@ -119,11 +119,11 @@ def _refusal_of(rule: Callable[[], object]) -> str:
 # ----------------------------------------------------------------------------------------------------------- contents
 
 
-def _contents(folder: Path) -> tuple[int, list[str], list[str]]:
+def _contents(folder: Path, read: bool) -> tuple[int, list[str], list[str]]:
     """Return how many contents there are, what is wrong with them, and which files are the content of nothing."""
     objects = Objects(folder)
     try:
-        looked = list(content_problems(objects))
+        looked = list(content_problems(objects, read=read))
         strays = [f"{path} is the content of nothing." for path in objects.strays()]
     finally:
         objects.close()

@@ -9,6 +9,7 @@ from typing import BinaryIO, TypeAlias
 
 from deriva_local.service import messages
 from deriva_local.service.attach import attach, detach
+from deriva_local.service.check import check
 from deriva_local.store.place import ReadOnlyStore, refuse_network
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.session import Catalog
@@ -65,6 +66,15 @@ def _create(port: EmbeddedPort) -> None:
         made = Request("POST", "/ermrest/catalog", {"content-type": "application/json"}, document)
         Catalog(port, FIRST_CATALOG).send(made)
     install(Catalog(port, FIRST_CATALOG))
+
+
+def store_problems(store: Path, *, read_data: bool) -> tuple[tuple[str, ...], dict[str, int]]:
+    """Return what is wrong with the embedded store in a folder, and how much was looked at: rules, rows, contents."""
+    try:
+        found = check(store, read_contents=read_data)
+    except OSError as error:
+        return (f"It cannot be opened: {error}",), {}
+    return found.problems, {"tables": found.tables, "objects": found.contents}
 
 
 class EmbeddedPort:

@@ -11,6 +11,10 @@ from pathlib import Path
 
 import apsw
 
+from deriva_ml.catalog.embedded import FIRST_CATALOG, EmbeddedPort, store_problems
+from deriva_ml.catalog.port import Request
+from deriva_ml.catalog.session import Catalog
+from deriva_ml.check.assets import check_assets
 from deriva_ml.check.database import file_problems, open_to_look, schema_problems
 from deriva_ml.check.findings import CheckReport, Finding, Weight, fatal, repairable
 from deriva_ml.check.folders import OPEN, Folder, folder_problems
@@ -33,7 +37,7 @@ STORE = "store.sqlite"
 
 def check_home(home: Path, *, read_data: bool = False) -> CheckReport:
     """Examine the embedded catalog and every workspace of ``home``."""
-    report = check_catalog(home / "catalog")
+    report = check_catalog(home / "catalog", read_data=read_data)
     workspaces = home / "workspaces"
     for folder in sorted(workspaces.iterdir()) if workspaces.is_dir() else []:
         if folder.is_dir():
@@ -41,13 +45,29 @@ def check_home(home: Path, *, read_data: bool = False) -> CheckReport:
     return report
 
 
-def check_catalog(store: Path) -> CheckReport:
-    """Examine the databases of an embedded catalog, page by page."""
+def check_catalog(store: Path, *, read_data: bool = False) -> CheckReport:
+    """Examine an embedded catalog: its databases page by page, the rules of its tables, its objects, its asset rows."""
     report = CheckReport()
     for path in sorted(store.rglob("*.sqlite")) if store.is_dir() else []:
         report.looked_at["databases"] += 1
         report.take(file_problems(path))
+    if report.findings or not (store / "registry.sqlite").is_file():
+        return report
+    problems, looked_at = store_problems(store, read_data=read_data)
+    report.take(fatal("catalog", store, text, "restore a backup (`deriva-ml serve restore`)") for text in problems)
+    report.looked_at.update(looked_at)
+    if read_data and not problems:
+        report.add(_asset_rows(store))
     return report
+
+
+def _asset_rows(store: Path) -> CheckReport:
+    """Compare the asset rows of the first catalog with the objects, whose bytes have been read already."""
+    port = EmbeddedPort(store)
+    session = Catalog(port, FIRST_CATALOG)
+    if port.send(Request("GET", session.root)).status != 200:
+        return CheckReport()
+    return check_assets(session, read_data=False)
 
 
 def check_workspace(workspace: Path, cache: Path, *, read_data: bool = False) -> CheckReport:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from click.testing import CliRunner
 
 from deriva_ml import DerivaML, Workflow
 from deriva_ml.check.findings import CheckReport, Weight
-from deriva_ml.check.workspace import check_home
+from deriva_ml.check.workspace import check_home, check_workspace
 from deriva_ml.cli.check import command
 from deriva_ml.execution import liveness
 
@@ -64,6 +65,9 @@ class Place:
 
     def check(self, read_data: bool = True) -> CheckReport:
         return check_home(self.home, read_data=read_data)
+
+    def check_workspace(self) -> CheckReport:
+        return check_workspace(self.workspace, self.workspace / "cache", read_data=True)
 
 
 @pytest.fixture(scope="module")
@@ -220,6 +224,37 @@ def _no_locks(place: Place) -> None:
     (place.workspace / "locks").write_text("")
 
 
+def in_catalog(pattern: str, change: Callable[[Path], object]) -> Damage:
+    """Damage a file of the embedded catalog; one that has other names as well is made its own first."""
+
+    def catalog_damage(place: Place) -> None:
+        path = sorted(each for each in (place.home / "catalog").glob(pattern) if each.is_file())[0]
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+        change(path)
+
+    return catalog_damage
+
+
+def hatrac_row(sql: str) -> Damage:
+    def catalog_damage(place: Place) -> None:
+        connection = apsw.Connection(str(place.home / "catalog" / "hatrac.sqlite"))
+        connection.execute(sql)
+        connection.close()
+
+    return catalog_damage
+
+
+def pages_lost(path: Path) -> None:
+    connection = apsw.Connection(str(path))
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    connection.close()
+    content = bytearray(path.read_bytes())
+    content[4096 * 4 : 4096 * 40] = bytes(len(content[4096 * 4 : 4096 * 40]))
+    path.write_bytes(content)
+
+
 DAMAGES: list[tuple[str, Weight, Damage]] = [
     # the store as a file
     ("store-no-database", FATAL, lambda place: place.store.write_bytes(b"")),
@@ -322,6 +357,18 @@ DAMAGES: list[tuple[str, Weight, Damage]] = [
     ("cache-name", REPAIRABLE, lambda place: (place.workspace / "cache" / "assets" / "stray").write_text("x")),
     ("sealed-bag", REPAIRABLE, on("sealed-bags/*.zip", flip)),
     ("sealed-bag", REPAIRABLE, on("sealed-bags/*.zip", text("no archive"))),
+    # the embedded catalog: its objects, its rows, the files of its assets
+    ("catalog", FATAL, in_catalog("objects/?/*", flip)),
+    ("catalog", FATAL, in_catalog("objects/?/*", remove)),
+    ("catalog", FATAL, in_catalog("objects/?/*", longer)),
+    ("catalog", FATAL, in_catalog("objects/?/*", to_link)),
+    ("store-no-database", FATAL, in_catalog("hatrac.sqlite", text("no database"))),
+    ("store-damaged", FATAL, in_catalog("catalogs/*/catalog.sqlite", pages_lost)),
+    ("asset-gone", FATAL, hatrac_row("UPDATE name SET deleted = 1 WHERE kind = 'object' AND name LIKE '%Image%'")),
+    ("asset-differs", FATAL, hatrac_row("CREATE TEMP TABLE t AS SELECT number, name FROM version; "
+                                              "UPDATE version SET name = (SELECT name FROM t WHERE t.number = version.number + 1) "
+                                              "WHERE number < (SELECT max(number) FROM t)")),
+    ("catalog", FATAL, hatrac_row("UPDATE version SET md5 = zeroblob(16)")),
     # locks and processes
     ("lock", FATAL, on("locks/{stopped}.run", to_folder)),
     ("locks", FATAL, _no_locks),
@@ -337,7 +384,8 @@ def test_there_are_enough_corruptions() -> None:
 @pytest.mark.parametrize(("kind", "weight", "damage"), DAMAGES, ids=[f"{n}-{d[0]}" for n, d in enumerate(DAMAGES)])
 def test_a_corruption_is_found_and_weighed(place: Place, kind: str, weight: Weight, damage: Damage) -> None:
     damage(place)
-    report = place.check()
+    of_catalog = damage.__name__ == "catalog_damage" or kind == "store-damaged"
+    report = place.check() if of_catalog else place.check_workspace()
     assert (kind, weight) in {(finding.kind, finding.weight) for finding in report.findings}, report.render()
     assert report.exit_code == max(finding.weight for finding in report.findings)
     if weight is REPAIRABLE:
@@ -422,3 +470,19 @@ def test_a_living_run_is_not_called_dead(opened: DerivaML) -> None:
     assert opened.check().findings == []
     liveness.release(opened.workspace / "locks" / f"{exe.rid}.run")
     assert [finding.kind for finding in opened.check().findings] == ["dead"]
+
+
+@pytest.mark.parametrize("read_data", [False, True])
+def test_the_files_of_a_catalogs_assets_are_examined_on_both_roads(ml: DerivaML, read_data: bool) -> None:
+    ml.create_asset("Image")
+    with ml.create_execution(workflow=ml.create_workflow("Train", "Training")) as exe:
+        for name in ("kept.txt", "gone.txt"):
+            exe.asset_file_path("Image", name).write_text(str(uuid.uuid4()))  # a server keeps what other tests sent
+    exe.commit_output_assets()
+    report = ml.check(read_data=read_data)
+    assert (report.findings, report.looked_at["assets"] or report.looked_at["objects"]) != ([], 0), report.render()
+    assert report.exit_code == 0, report.render()
+    gone = next(asset for asset in exe.list_assets("Output") if asset.filename == "gone.txt")
+    ml.session.hatrac("DELETE", gone.url)
+    findings = {(finding.kind, finding.where) for finding in ml.check(read_data=True).findings}
+    assert findings == {("asset-gone", f"domain:Image {gone.rid}")}
