@@ -121,4 +121,4 @@ def _large_file(ml: DerivaML, workflow: object, folder: Path, size: int) -> Figu
         commit()
         times.append(elapsed)
     name = f"commit one {size >> 20} MiB asset"
-    return Figure(name, sorted(times)[1], "hash + copy + fsync", floor, 2 * floor, "2 x floor")
+    return Figure(name, sorted(times)[1], "hash + copy + fsync", floor, 1.5 * floor, "1.5 x floor")
