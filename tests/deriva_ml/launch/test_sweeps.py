@@ -135,7 +135,7 @@ def test_a_sweep_goes_on_from_what_the_catalog_alone_tells(place: tuple[Path, Pa
 def test_optuna_chooses_the_jobs_and_an_interrupted_search_goes_on_with_the_same_ones(place: tuple[Path, Path]) -> None:
     project, home = place
     search = ["hydra/sweeper=optuna", "hydra/sweeper/sampler=random", "hydra.sweeper.sampler.seed=7"]
-    search += ["hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=1", "hydra.sweeper.direction=maximize"]
+    search += ["hydra.sweeper.n_trials=5", "hydra.sweeper.n_jobs=1", "hydra.sweeper.direction=maximize"]
     died = call(
         project,
         home,
@@ -153,6 +153,6 @@ def test_optuna_chooses_the_jobs_and_an_interrupted_search_goes_on_with_the_same
     assert went_on.returncode == 0, went_on.stderr
     found = children(home, parent)
     uploaded = [number for number, status in found if status == "Uploaded"]
-    assert uploaded == [0, 1, 2, 3] and len(found) == 5
+    assert uploaded == [0, 1, 2, 3, 4] and len(found) == 6
     best = re.search(r"^Best: job (\d), execution (\S+), with value 0.2, the maximum", went_on.stdout, re.MULTILINE)
     assert best and re.search(rf"^{best[1]} \* +{best[2]} +Uploaded +model_config.lr=0.2", went_on.stdout, re.MULTILINE)
