@@ -598,7 +598,7 @@ class DerivaML:
         return add_element_type(self.session, getattr(table, "name", table))
 
     def download_dataset_bag(self, spec: Any) -> DatasetBag:
-        """Bring a dataset version here as a checked bag; see :func:`deriva_ml.dataset.download.download`.
+        """Bring a dataset version here as a checked bag; see :func:`deriva_ml.dataset.download.download_into`.
 
         ``spec`` is a DatasetSpec, a text like ``"1-ABC@1.0.0"``, or a mapping.
         """

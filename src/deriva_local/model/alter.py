@@ -18,11 +18,6 @@ from deriva_local.wire.errors import bad_request, conflict, forbidden
 from deriva_local.wire.types import type_from_document
 
 
-def alter_catalog(model: Model, doc: Document) -> Model:
-    """Change annotations and access control lists of the catalog."""
-    return replace(model, **_said(doc, "catalog"))
-
-
 def alter_schema(model: Model, schema: Schema, doc: Document) -> tuple[Model, Schema]:
     """Change a schema, its name included.
 
@@ -163,9 +158,9 @@ def _renamed(old: str, doc: Document, taken: set[str]) -> str:
 
 
 def _said(doc: Document, kind: Kind | None) -> dict[str, Any]:
-    """Return the common fields that the document names, checked; ``kind`` None has no access control."""
+    """Return the common fields that the document names, checked; ``kind`` None (a key) has no access control."""
     said: dict[str, Any] = {}
-    if "comment" in doc and kind != "catalog":
+    if "comment" in doc:
         said["comment"] = intake.comment(doc)
     if "annotations" in doc:
         said["annotations"] = intake.annotations_of(doc)

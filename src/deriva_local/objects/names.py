@@ -45,11 +45,6 @@ class HatracAddress:
         """Return the name of the namespace above."""
         return self.name.rpartition("/")[0]
 
-    @property
-    def basename(self) -> str:
-        """Return the last part of the name as it is spelled in addresses."""
-        return self.name.rpartition("/")[2]
-
 
 def parse(target: str) -> HatracAddress:
     """Read a raw target below ``/hatrac``.

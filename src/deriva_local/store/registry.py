@@ -99,11 +99,6 @@ class Store:
         """The registry's file; the object store's database lies next to it."""
         return self.folder / "registry.sqlite"
 
-    @property
-    def objects_folder(self) -> Path:
-        """Where the contents of objects lie."""
-        return self.folder / "objects"
-
     # ------------------------------------------------------------------------------------------------------- catalogs
 
     def create_catalog(self, document: Mapping[str, Any], client: Client) -> str:

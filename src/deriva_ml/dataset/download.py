@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ from deriva_ml.dataset.scope import Scope, gather
 from deriva_ml.dataset.spec import DatasetSpec
 from deriva_ml.names import TableName
 
-LOG = logging.getLogger(__name__)
 SHOWN = (
     "RID",
     "column_definitions",
@@ -36,8 +34,8 @@ SHOWN = (
 )
 
 
-def download(session: Catalog, workspace: Path, spec: DatasetSpec) -> DatasetBag:
-    """Return the bag of the dataset version that ``spec`` names, kept in the workspace's cache.
+def download_into(session: Catalog, cache_folder: Path, spec: DatasetSpec) -> DatasetBag:
+    """Return the bag of the dataset version that ``spec`` names, kept in the cache.
 
     Raises:
         DerivaMLDatasetNotFound: there is no such dataset.
@@ -45,17 +43,12 @@ def download(session: Catalog, workspace: Path, spec: DatasetSpec) -> DatasetBag
         DerivaMLIntegrityError: a file is not what its checksum says.
         DerivaMLCatalogError: the snapshot of the version is gone, or the catalog refuses.
     """
-    return download_into(session, workspace / "cache", spec)
-
-
-def download_into(session: Catalog, cache_folder: Path, spec: DatasetSpec) -> DatasetBag:
-    """As :func:`download`, with the folder of the cache given."""
     (resolved,) = resolve_specs(session, [spec])
     return download_resolved(session, cache_folder, spec, resolved)
 
 
 def download_resolved(session: Catalog, cache_folder: Path, spec: DatasetSpec, resolved: ResolvedSpec) -> DatasetBag:
-    """As :func:`download`, for a version that was resolved before: on a cache hit the catalog is asked nothing at all."""
+    """As :func:`download_into`, for a version that was resolved before: on a cache hit the catalog is asked nothing at all."""
     cache = BagCache(cache_folder)
     exclude = spec.exclude_tables or ()
     place = cache.place(resolved, exclude, not spec.materialize)

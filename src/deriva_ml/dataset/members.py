@@ -91,20 +91,17 @@ def _refuse_cycle(session: Catalog, rid: str, children: Sequence[str]) -> None:
 
 def list_members(session: Catalog, rids: Collection[str], *, limit: int | None = None) -> dict[str, list[Row]]:
     """Return element table → member rows of the datasets ``rids``, each member once: one request per element type."""
+    page = PAGE_ROWS if limit is None else max(1, min(limit, PAGE_ROWS))
     found: dict[str, list[Row]] = {}
     for element, link in session.model().element_types().items():
         rows: dict[str, Row] = {}
-        for address in member_addresses(session, link, element, rids):
-            for row in islice(
-                pages(session, f"/entity/{address}", max(1, min(PAGE_ROWS if limit is None else limit, PAGE_ROWS))),
-                limit,
-            ):
-                rows[row["RID"]] = row
+        for address in member_addresses(link, element, rids):
+            rows |= {row["RID"]: row for row in islice(pages(session, f"/entity/{address}", page), limit)}
         found[element.name] = list(rows.values())[:limit]
     return found
 
 
-def member_addresses(session: Catalog, link: TableModel, element: TableName, rids: Collection[str]) -> list[str]:
+def member_addresses(link: TableModel, element: TableName, rids: Collection[str]) -> list[str]:
     """Return the addresses (below ``/entity/``) of the member rows of ``rids``; one, unless the datasets are many."""
     join = f"({encode(member_column(link, element))})=({element.path}:RID)"
     return [f"{link.name.path}{part}/{join}" for part in conditions({dataset_column(link): list(rids)})]

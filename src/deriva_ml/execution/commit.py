@@ -173,7 +173,7 @@ def _send(run: Run, notes: Sequence[str], newest: int, began: float, clean: bool
     done = [entry for group in loaded for entry in group.entries]
     _finish(run, done, notes, newest, monotonic() - began)
     _tell(report, done, features)
-    _tidy(run, done, report, clean)
+    _tidy(run, report, clean)
     return report
 
 
@@ -240,7 +240,7 @@ def _tell(report: UploadReport, done: Sequence[Entry], features: dict[TableName,
         )
 
 
-def _tidy(run: Run, done: Sequence[Entry], report: UploadReport, clean: bool) -> None:
+def _tidy(run: Run, report: UploadReport, clean: bool) -> None:
     """Remove what the catalog has now, or leave a receipt; a failure here is a note, the commit is done."""
     try:
         if not clean:

@@ -14,7 +14,7 @@ from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import resolve
 from deriva_ml.execution.nesting import nest
-from deriva_ml.launch.composed import Composed, as_list, composed, plain
+from deriva_ml.launch.composed import as_list, composed, plain
 from deriva_ml.launch.connection import connection_of
 from deriva_ml.launch.job import Job, current_job
 from deriva_ml.launch.nearest import nearest_names
@@ -68,11 +68,11 @@ def run_model(
         validate(ml, configuration)
         job.status = "valid"
         return None
-    return _recorded(ml, configuration, model, job, how, bool(dry))
+    return _recorded(ml, configuration, model, job, bool(dry))
 
 
 def _recorded(
-    ml: DerivaML, configuration: ExecutionConfiguration, model: Callable[..., Any], job: Job, how: Composed, dry: bool
+    ml: DerivaML, configuration: ExecutionConfiguration, model: Callable[..., Any], job: Job, dry: bool
 ) -> Any:
     execution = ml.create_execution(configuration, dry_run=dry)
     job.follow(execution)

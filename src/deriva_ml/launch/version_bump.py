@@ -9,8 +9,6 @@ from pathlib import Path
 from deriva_ml.errors import DerivaMLConfigurationError
 from deriva_ml.workflow import git
 
-PARTS = ("major", "minor", "patch")
-
 
 @dataclass(frozen=True, slots=True, order=True)
 class Version:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from deriva_ml.catalog.model import TableModel
-from deriva_ml.catalog.rows import Row, select
+from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLTableTypeError, DerivaMLValidationError
 from deriva_ml.lineage.edges import Edges
@@ -78,10 +78,10 @@ def _find_root(edges: Edges, table: TableModel, rid: str) -> _Root:
     if feature is not None:
         known = [row["Execution"]] if row["Execution"] not in edges.sources.unknown else []
         return _Root(rid, "Feature", f"{feature.name} of {feature.target.name} {row[feature.target_column]}", known)
-    raise DerivaMLTableTypeError("artifact", table.name.name, _no_lineage(rid, table, row))
+    raise DerivaMLTableTypeError("artifact", table.name.name, _no_lineage(rid, table))
 
 
-def _no_lineage(rid: str, table: TableModel, row: Row) -> str:
+def _no_lineage(rid: str, table: TableModel) -> str:
     more = f" It runs in executions: `ml.find_executions(workflow={rid!r})`." if table.name.name == "Workflow" else ""
     return f"{rid} is a row of {table.name.name}. Lineage is recorded for datasets, files, feature values and executions.{more}"
 
