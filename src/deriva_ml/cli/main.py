@@ -10,9 +10,13 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from difflib import get_close_matches
+from typing import Any
 
 import click
+
+_PYTHONS_OWN = warnings.showwarning
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "bump-version": ("deriva_ml.cli.bump_version", "Tag the next version of the project here, and push it."),
@@ -85,6 +89,7 @@ def run(command: click.Command, name: str) -> None:
     This is a door: the only place of the command line that catches everything. ``DERIVA_ML_DEBUG=1`` shows the
     traceback.
     """
+    warnings.showwarning = _show_warning
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # a retry is no news: the sentence below says how it ended
     try:
         command.main(prog_name=name, standalone_mode=True)
@@ -93,6 +98,14 @@ def run(command: click.Command, name: str) -> None:
             traceback.print_exc()
         click.echo(_sentence(error), err=True)
         sys.exit(1)
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Say a warning of ours as a sentence: a place in the launcher's code tells nobody anything."""
+    if category.__module__.startswith("deriva_ml."):
+        click.echo(f"Warning: {message}", err=True)
+    else:
+        _PYTHONS_OWN(message, category, *place, **more)
 
 
 def _sentence(error: Exception) -> str:

@@ -21,6 +21,7 @@ from deriva_ml.launch.code import launched, lies_in
 from deriva_ml.launch.composed import Composed, composed, shown_overrides
 from deriva_ml.launch.failures import UserCodeError, users_code
 from deriva_ml.launch.job import Job, following, read_job
+from deriva_ml.names import DRY_RUN_RID
 
 _PATIENCE = 1.0
 
@@ -118,7 +119,8 @@ class _failed:
 
 def _say(job: Job) -> None:
     if job.rid:
-        print(f"Execution {job.rid}: {job.status}")
+        note = ". A dry run: nothing was written to the catalog." if job.rid == DRY_RUN_RID else ""
+        print(f"Execution {job.rid}: {job.status}{note}")
 
 
 def stored_targets() -> frozenset[str]:

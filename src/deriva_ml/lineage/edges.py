@@ -31,6 +31,8 @@ class Edges:
     def __call__(self, generation: Sequence[str]) -> Mapping[str, Sequence[str]]:
         """Return the executions that produced what each execution of ``generation`` consumed."""
         self.summarise(generation)
+        for run in generation:  # one that is asked about twice has not read everything twice
+            self.datasets[run], self.assets[run] = [], []
         parents: dict[str, list[str]] = {run: [] for run in generation}
         self._read_datasets(generation, parents)
         self._read_assets(generation, parents)
@@ -69,7 +71,7 @@ class Edges:
         for row in links:
             one = (row["Dataset"], row.get("Dataset_Version"))
             parents[row["Execution"]] += producers[one]
-            self.datasets.setdefault(row["Execution"], []).append(self._dataset(*one))
+            self.datasets[row["Execution"]].append(self._dataset(*one))
 
     def _read_descriptions(self, datasets: Sequence[str]) -> None:
         new = [rid for rid in dict.fromkeys(datasets) if rid not in self._descriptions]
@@ -104,7 +106,7 @@ class Edges:
         producers = self.sources.of_assets(table.name, rids)
         for row in links:
             asset = AssetSummary(rid=row[column], filename=names.get(row[column]), asset_table=table.name.name)
-            self.assets.setdefault(row["Execution"], []).append(asset)
+            self.assets[row["Execution"]].append(asset)
             parents[row["Execution"]] += producers[row[column]]
 
     def _table(self, name: str) -> TableName:

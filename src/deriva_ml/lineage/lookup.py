@@ -52,7 +52,7 @@ def lookup(session: Catalog, rid: str, depth: int | None = None, max_executions:
     if not root.producers:
         return LineageResult(root=_describe(root, edges), walked_complete=not edges.sources.unresolved)
     graph = walk(root.producers[0], _with_others(edges, root), depth=depth, limit=max_executions)
-    return LineageResult(
+    result = LineageResult(
         root=_describe(root, edges),
         lineage=_tree(graph, edges),
         executions_visited=len(graph.order),
@@ -60,6 +60,7 @@ def lookup(session: Catalog, rid: str, depth: int | None = None, max_executions:
         cycle_detected=graph.has_cycle,
         depth_capped=graph.depth_capped,
     )
+    return result.name_also_producers(root.producers[1:])
 
 
 # ------------------------------------------------------------------------------------------------------------- the root

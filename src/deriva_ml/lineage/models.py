@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PrivateAttr
 
 from deriva_ml.lineage.tree import render
 
@@ -85,10 +85,16 @@ class LineageResult(_Model):
     walked_complete: bool = True
     cycle_detected: bool = False
     depth_capped: bool = False
+    _also_producers: frozenset[str] = PrivateAttr(frozenset())
+
+    def name_also_producers(self, executions: Iterable[str]) -> LineageResult:
+        """Keep which parents of the first producer stand there because they produced the artifact as well; for the text alone."""
+        self._also_producers = frozenset(executions)
+        return self
 
     def __str__(self) -> str:
         """Return the lineage as a tree of text."""
-        return render(self)
+        return render(self, self._also_producers)
 
     def __repr__(self) -> str:
         """Return one line."""

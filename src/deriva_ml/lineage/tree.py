@@ -15,7 +15,7 @@ Values only, no I/O::
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,22 +25,26 @@ LONGEST = 100
 UNKNOWN_FILE = "unknown-provenance"
 
 
-def render(result: LineageResult) -> str:
-    """Return the tree of a lineage, with a last line that says how far it was followed."""
+def render(result: LineageResult, also: Set[str] = frozenset()) -> str:
+    """Return the tree of a lineage, with a last line that says how far it was followed.
+
+    Of the executions ``also`` below the first one it is said that they produced the same artifact.
+    """
     root = result.root
     lines = [_words(f"{root.type} {root.rid}", root.description)]
     if result.lineage is None:
         lines.append("No execution is recorded as its producer.")
     else:
-        lines += [*_lines(result.lineage), *_summary(result)]
+        notes = dict.fromkeys(also, f"  (also produced {root.rid})")
+        lines += [*_lines(result.lineage, notes), *_summary(result)]
     return "\n".join(lines)
 
 
-def _lines(top: LineageNode) -> Iterator[str]:
+def _lines(top: LineageNode, notes: Mapping[str, str]) -> Iterator[str]:
     waiting: list[tuple[str, str, LineageNode]] = [("└─ ", "   ", top)]
     while waiting:
         bullet, indent, node = waiting.pop()
-        yield bullet + _headline(node.execution, node.already_shown)
+        yield bullet + _headline(node.execution, node.already_shown) + notes.get(node.execution.rid, "")
         yield from (f"{indent}{line}" for line in _inputs(node))
         last = len(node.parents) - 1
         below = [

@@ -119,7 +119,7 @@ def _in_tree(tree: git.Tree, source: Source, path: Path, allow_dirty: bool) -> C
     if tree.commit is None:
         problems.append(f"The repository {tree.root} has no commit yet.")
     if tree.dirty and not (allow_dirty or dirty_allowed()):
-        _warn(path, tree.dirty)
+        _warn(path, tree.dirty, tree.commit)
     version = project_version(tree.root, tree.commit, bool(tree.dirty)) if tree.commit else None
     return Code(
         url, checksum, version, tree.commit, bool(tree.dirty), tree.dirty, source.is_notebook,
@@ -152,16 +152,21 @@ def _ignored() -> tuple[str, ...]:
     return (*git.IGNORED_PREFIXES, *(prefix for prefix in more.split(":") if prefix))
 
 
-def _warn(path: Path, dirty: tuple[str, ...]) -> None:
-    warnings.warn(dirty_sentence(path, dirty), DirtyTreeWarning, stacklevel=_outside())
+def _warn(path: Path, dirty: tuple[str, ...], commit: str | None) -> None:
+    warnings.warn(dirty_sentence(path, dirty, commit), DirtyTreeWarning, stacklevel=_outside())
 
 
-def dirty_sentence(path: Path, dirty: tuple[str, ...]) -> str:
+def dirty_sentence(path: Path, dirty: tuple[str, ...], commit: str | None) -> str:
     """Return what to say of a work tree with uncommitted changes."""
     shown = ", ".join(dirty[:_SHOWN]) + (" …" if len(dirty) > _SHOWN else "")
+    url = (
+        "the recorded URL shows the last commit, not the code that runs"
+        if commit
+        else "no URL is recorded before the first commit"
+    )
     return (
-        f"The work tree of {path} has uncommitted changes ({shown}): the recorded URL shows the last commit, not the code that "
-        "runs. Commit first; DERIVA_ML_ALLOW_DIRTY=true silences this."
+        f"The work tree of {path} has uncommitted changes ({shown}): {url}. "
+        "Commit first; DERIVA_ML_ALLOW_DIRTY=true silences this."
     )
 
 

@@ -17,6 +17,7 @@ from deriva_ml.environment.redact import strip_credentials
 from deriva_ml.names import encode
 
 IGNORED_PREFIXES = ("findings/", "outputs/", ".scratch/")
+_CACHES = {"__pycache__", ".ipynb_checkpoints"}  # written by Python and Jupyter at every run: never the user's own
 _SECONDS = 30
 _MISLEADING = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"}
 _SCP_ADDRESS = re.compile(r"^(?:[^@/\s]+@)?(?P<host>[^:/\s]+):(?P<path>(?!//)\S+)$")
@@ -86,7 +87,7 @@ def tree_of(path: Path, ignored: Iterable[str] = IGNORED_PREFIXES) -> Tree:
 
 
 def _changed(lines: Sequence[str]) -> list[str]:
-    """Return the paths that ``git status --porcelain=v2 -z`` lists."""
+    """Return the paths that ``git status --porcelain=v2 -z`` lists, caches that no commit holds apart."""
     found: list[str] = []
     original_follows = False
     for line in lines:
@@ -99,7 +100,7 @@ def _changed(lines: Sequence[str]) -> list[str]:
             original_follows = True
         elif line.startswith("u "):
             found.append(line.split(" ", 10)[10])
-        elif line.startswith("? "):
+        elif line.startswith("? ") and _CACHES.isdisjoint(line[2:].split("/")):
             found.append(line[2:])
     return found
 

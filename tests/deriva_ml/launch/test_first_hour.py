@@ -64,7 +64,7 @@ class Reader:
         line = re.sub(r"\bRID\b", self.sweep if about_sweep else self.rid, line)
         line = re.sub(r"\bCOMMIT\b", "HEAD~1", line)
         line = line.replace(
-            "pip install 'deriva-ml[", f"pip install --dry-run --no-deps --no-index --no-build-isolation '{ROOT}["
+            "pip install './deriva-ml[", f"pip install --dry-run --no-deps --no-index --no-build-isolation '{ROOT}["
         )
         here = line.startswith("git init")
         done = subprocess.run(

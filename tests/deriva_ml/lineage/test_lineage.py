@@ -175,6 +175,10 @@ def test_every_producer_of_the_same_bytes_is_walked(lab: Lab) -> None:
     root = lab.ml.lookup_lineage(image)
     assert root.root.producing_execution is not None
     assert [root.root.producing_execution.rid, *parents(root.lineage)] == [first, second]
+    below = next(line for line in str(root).splitlines() if f"─ {second}  " in line)
+    assert below.endswith(f"(also produced {image})"), (
+        "it stands below the first, and says that it is no origin of that one"
+    )
     lab.links("Image", [image], copier, "Input")
     lab.links("Image", [image], copier, "Output")
     again = lab.ml.lookup_lineage(image)

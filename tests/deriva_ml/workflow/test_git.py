@@ -75,6 +75,16 @@ def test_changes_that_do_not_matter_do_not_count(repository: Repository, name: s
     assert git.tree_of(repository.script, (*git.IGNORED_PREFIXES, "mine/")).dirty == ()
 
 
+def test_caches_count_once_somebody_has_committed_them(repository: Repository) -> None:
+    for cache in ("src/__pycache__/train.cpython-311.pyc", ".ipynb_checkpoints/a-checkpoint.ipynb"):
+        (repository.root / cache).parent.mkdir()
+        (repository.root / cache).write_text("1")
+    assert git.tree_of(repository.script).dirty == ()
+    repository.commit()
+    (repository.root / "src/__pycache__/train.cpython-311.pyc").write_text("2")
+    assert git.tree_of(repository.script).dirty == ("src/__pycache__/train.cpython-311.pyc",)
+
+
 def test_a_merge_conflict_is_dirty(repository: Repository) -> None:
     repository.git("checkout", "-q", "-b", "other")
     repository.script.write_text("theirs\n")

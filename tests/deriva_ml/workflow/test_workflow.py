@@ -109,7 +109,7 @@ def test_a_repository_without_a_commit_has_no_version_and_makes_no_noise(
 ) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     (tmp_path / "train.py").write_text("x = 1\n")
-    with pytest.warns(DirtyTreeWarning):
+    with pytest.warns(DirtyTreeWarning, match="no URL is recorded before the first commit"):
         code = of_source(Source(tmp_path / "train.py"))
     assert (code.version, code.commit, code.dirty) == (None, None, True)
     assert (caplog.text, capfd.readouterr().err) == ("", "")
