@@ -70,7 +70,7 @@ def check_shape(types: frozenset[str], name: str, binding: Any) -> None:
     if not isinstance(binding, dict):
         raise bad_request(f"The binding '{name}' must be an object or false.")
     given = binding.get("types")
-    if not isinstance(given, list) or not given or not all(each in types for each in given):
+    if not isinstance(given, list) or not given or not all(isinstance(each, str) and each in types for each in given):
         raise bad_request(f"The 'types' of binding '{name}' must be a list out of {', '.join(sorted(types))}.")
     if binding.get("projection_type") not in (None, "acl", "nonnull"):
         raise bad_request(f"The 'projection_type' of binding '{name}' must be acl or nonnull.")

@@ -12,6 +12,7 @@ from deriva_local.acl.view import View
 from deriva_local.data.integrity import as_list
 from deriva_local.history.versions import quoted
 from deriva_local.model.elements import FOREVER, Column, ForeignKey, Table
+from deriva_local.query.fragment import all_of
 from deriva_local.query.guards import ROW, compile_guard
 from deriva_local.query.plan import Guard
 from deriva_local.store.database import WriteSession
@@ -75,6 +76,27 @@ def check_rows(
         )
         if session.connection.execute(sql, (_listed(rids), *passes.params)).fetchone():
             raise view.denied(f"{right} one of these rows of table '{table.name}'")
+
+
+def visible_rows(
+    session: WriteSession, view: View, table: Table, rids: Sequence[str], columns: Iterable[Column]
+) -> frozenset[str]:
+    """Return the RIDs of those live rows that the client sees, with the values that they have in the columns.
+
+    Raises:
+        Refusal: 403 if it may not read any row.
+    """
+    screen = view.screen(table)
+    if screen is None or not rids:
+        return frozenset(rids)
+    asked = {column.rid for column in columns}
+    guards = [guard for column, guard in screen.columns if column.rid in asked]
+    passes = all_of([compile_guard(guard, past=False) for guard in (screen.rows, *guards) if guard is not None])
+    sql = (
+        f"SELECT {ROW}.RID FROM json_each(?) AS J CROSS JOIN {quoted(table.physical)} AS {ROW} "
+        f"ON {ROW}.died = {FOREVER} AND {ROW}.RID = J.value WHERE {passes.text}"
+    )
+    return frozenset(rid for (rid,) in session.connection.execute(sql, (_listed(rids), *passes.params)))
 
 
 def check_links(

@@ -22,13 +22,18 @@ Permit: TypeAlias = Callable[[Sequence[str]], None]
 """Told the RIDs of the rows that are about to change, or have changed; it refuses what may not be."""
 
 
+Sight: TypeAlias = Callable[[Sequence[str], Sequence[Column]], Collection[str]]
+"""Told RIDs and columns, it returns those of the rows that the client sees, with the values in these columns."""
+
+
 class Permits(NamedTuple):
     """What a client must be allowed: ``before`` sees the rows to be updated, ``after`` those that were, and
-    ``inserted`` the new ones."""
+    ``inserted`` the new ones. ``sight`` is None where the client sees every row and value."""
 
     before: Permit
     after: Permit
     inserted: Permit
+    sight: Sight | None = None
 
 
 def _anything(rids: Sequence[str]) -> None:
@@ -49,6 +54,8 @@ def update_groups(
     """Give the rows that the keys name new values of the targets; keys that name nothing are passed over.
 
     The same column may be a key and, under another name, a target: that is how a compare-and-set by RMT is written.
+    A row that the client does not see, or whose value it may not read in a key, is not found by it: else trying
+    values would tell what is hidden. Only what a whole unique key names is refused rather than passed over.
 
     Returns:
         For each updated row, the key as it was given and the new values.
@@ -65,6 +72,8 @@ def update_groups(
     refuse_doubles(values[: len(keys)])
     given = list(zip(*values, strict=True))
     found = _matches(session, table, [field.column for field in keys], values[: len(keys)])
+    if permits.sight is not None:
+        found = _seen(session, table, keys, values, found, permits, permits.sight)
     matched = [(rid, row) for rids, row in zip(found, given, strict=True) for rid in rids]
     changes = Changes(session)
     columns = [field.column for field in targets]
@@ -159,6 +168,28 @@ def _matches(
         if tuple(key) in places:
             places[tuple(key)].append(rid)
     return [places[key] for key in zip(*values, strict=True)]
+
+
+def _seen(
+    session: WriteSession,
+    table: Table,
+    keys: Sequence[Field],
+    values: Sequence[Values],
+    found: list[list[str]],
+    permits: Permits,
+    sight: Sight,
+) -> list[list[str]]:
+    """Return the rows found that the client sees; the others that a whole unique key names meet ``permits.before``."""
+    places = {field.column.rid: place for place, field in reversed(list(enumerate(keys)))}
+    for key in table.keys:
+        if places.keys() >= set(key.columns):
+            columns = [keys[places[rid]].column for rid in key.columns]
+            named = _matches(session, table, columns, [values[places[rid]] for rid in key.columns])
+            rids = [rid for each in named for rid in each]
+            visible = sight(rids, ())
+            permits.before([rid for rid in rids if rid not in visible])
+    legible = sight([rid for each in found for rid in each], [field.column for field in keys])
+    return [[rid for rid in each if rid in legible] for each in found]
 
 
 def _found_one_by_one(

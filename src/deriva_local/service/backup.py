@@ -4,7 +4,9 @@ A backup is itself a store. What is copied is one moment of each database; a con
 the copied rows name, and its checksums are verified on the way. Catalogs come before objects, so that what a row
 refers to is in the copy. A copy is made beside its place, and gets its name when it is whole and on the disk.
 
-Contents never change: one that an earlier copy has is given a second name instead of a second place on the disk.
+Contents never change: one that an earlier copy has is given a second name instead of a second place on the disk. The
+name of a file is the id of its version, 130 random bits that are given once: the same name is the same content, and its
+length tells whether the earlier copy of it was cut off. That it decayed since then only its checksum tells.
 
 Sessions and uploads that were under way are not copied, nor are the token file and the certificate.
 """
@@ -14,8 +16,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import secrets
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from typing import Any
 from deriva_local.objects.checksums import Checksums, Hashing
 from deriva_local.objects.content import BLOCK, write_all
 from deriva_local.service.check import HATRAC, REGISTRY, refuse_strange
+from deriva_local.service.unfinished import unfinished
 from deriva_local.store.catalog import FILE as CATALOG
 from deriva_local.store.connections import preallocate_log
 from deriva_local.store.copies import ask, copy_database, editing
@@ -61,14 +62,9 @@ def copy_store(source: Path, target: Path, since: Path | None = None) -> Copied:
         refuse_strange(since)
     _refuse_place(source, target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    beside.mkdir(mode=0o700)
-    try:
-        copied = _copied(source, beside, since)
-        beside.rename(target)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+    with unfinished(target) as folder:
+        copied = _copied(source, folder, since)
+        folder.rename(target)
     sync_folder(target.parent)
     return copied
 

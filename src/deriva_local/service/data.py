@@ -12,7 +12,7 @@ from deriva_local.acl.view import View, view_of
 from deriva_local.data.changes import Changes
 from deriva_local.data.insert import InsertOptions, insert
 from deriva_local.data.intake import Field
-from deriva_local.data.permits import check_links, check_rows, closed_columns, refuse_closed
+from deriva_local.data.permits import check_links, check_rows, closed_columns, refuse_closed, visible_rows
 from deriva_local.data.update import ANYTHING, Permits, update_groups, upsert
 from deriva_local.model.elements import Column, Table
 from deriva_local.query.path import PathBinder, find_table
@@ -231,6 +231,7 @@ def _permits(session: WriteSession, view: View, table: Table, columns: Sequence[
         lambda rids: check_rows(session, view, table, "update", rids, columns),
         lambda rids: check_links(session, view, table, "update", written, rids),
         lambda rids: check_links(session, view, table, "insert", written, rids),
+        lambda rids, read: visible_rows(session, view, table, rids, read),
     )
 
 
@@ -275,6 +276,7 @@ def _delete_attribute(visit: _Visit) -> Response:
         view = visit.view(session)
         table, rids = _chosen(session, view, visit.part.path)
         view.require(view.on_table(table, "update"), f"update table '{table.name}'")
+        _refuse_json(table)
         columns = [field.column for field in _fields(view.model.table_by_rid[table.rid], visit.part.items)]
         for column in columns:
             if column.is_system:
@@ -286,6 +288,16 @@ def _delete_attribute(visit: _Visit) -> Response:
         changes = Changes(session)
         changes.update(table, columns, [(rid, (None,) * len(columns)) for rid in rids])
         return _settled(visit, session, changes)
+
+
+def _refuse_json(table: Table) -> None:
+    for column in table.columns:
+        if column.type.name in ("json", "json[]"):
+            raise Refusal(
+                409,
+                f"Column '{column.name}' of table '{table.name}' is json, whose values cannot be compared: "
+                "empty columns of this table by a PUT of attributegroup.",
+            )
 
 
 _WRITERS: dict[tuple[str, str], Callable[[_Visit], Response]] = {

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 THREADS = 32
 """How many requests run at once. Readers that take their time, and writers that wait in line, hold one each."""
+NAME = "deriva-local"
+"""What the server calls itself: no version, which would tell whom it concerns what to try."""
 CONNECTIONS = 512
 """How many callers may stay connected between two requests; the one that was silent for longest goes."""
 BACKLOG = 128
@@ -137,6 +139,7 @@ class Listener(Server):
             request_queue_size=BACKLOG,
             timeout=SOCKET_SECONDS,
             shutdown_timeout=GOODBYE_SECONDS,
+            server_name=NAME,
         )
         self.overdue = Overdue()
 

@@ -202,6 +202,37 @@ def test_changes_of_ones_own_rows(lab: Lab, types: list[str], update: bool, dele
         assert lab.status("nobody", method, path, body) == 401
 
 
+@pytest.mark.parametrize(
+    ("keys", "row", "status", "hits"),
+    [
+        ("Note", {"Note": "third"}, 200, "c"),
+        ("Note", {"Note": "second"}, 200, ""),
+        ("Note", {"Note": "first"}, 200, ""),
+        ("Note", {"Note": None}, 200, ""),
+        ("Grade", {"Grade": "x"}, 200, "ac"),
+        ("Grade", {"Grade": "y"}, 200, ""),
+        ("Label,Note", {"Label": "c", "Note": "third"}, 200, "c"),
+        ("Label,Note", {"Label": "a", "Note": "first"}, 200, ""),
+        ("Label", {"Label": "b"}, 403, ""),
+        ("Label,Grade", {"Label": "b", "Grade": "y"}, 403, ""),
+        ("Label,Grade", {"Label": "b", "Grade": "x"}, 403, ""),
+        ("Label,Grade", {"Label": "none", "Grade": "x"}, 200, ""),
+    ],
+)
+def test_what_is_not_seen_is_not_found_by_trying_values(
+    lab: Lab, keys: str, row: dict[str, Any], status: int, hits: str
+) -> None:
+    """The client owns rows a and c, and may read the note of c only."""
+    lab.allow(**OPEN)
+    lab.bind(SAMPLE, b=binding("Owner", "update"))
+    lab.bind(f"{SAMPLE}/column/Note", b=False, n=binding([{"filter": "Label", "operand": "c"}, "Owner"]))
+    reply = lab.ask("ann", "PUT", f"/attributegroup/lab:Sample/{keys};Team", [row | {"Team": None}])
+    assert reply.status == status
+    assert "".join(sorted(r["Label"] for r in lab.get("owner", "/entity/lab:Sample/Team::null::"))) == "".join(
+        sorted({*hits, "d"})
+    )
+
+
 def test_what_is_not_seen_is_not_deleted(lab: Lab) -> None:
     lab.allow(**OPEN)
     lab.bind(SAMPLE, b=binding("Owner", "delete"))

@@ -106,6 +106,7 @@ OUT, IN = {"outbound": ["S", "to_parent"]}, {"inbound": ["S", "to_parent"]}
         ("RCB", 400),
         ({"projection": "RCB"}, 400),
         ({"types": ["select"]}, 400),
+        ({"types": ["select", {}]}, 400),
         (binding("RCB", []), 400),
         (binding("RCB", ["insert"]), 400),
         (binding("RCB", projection_type="maybe"), 400),

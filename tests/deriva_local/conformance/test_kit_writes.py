@@ -298,6 +298,10 @@ def test_a_delete_of_attributes_makes_them_null(tables: Door) -> None:
     assert values(tables, "Pair", "x", "v") == [[1, None], [2, "b"]]
     assert tables.delete("/attribute/S:Pair/x=9/v").status == 404
     assert tables.delete("/attribute/S:Pair/x=1/y").status == 409
+    tables.made("/schema/S/table", table("Json", column("j", "json"), column("v")))
+    tables.insert("S:Json", {"j": [1], "v": "a"})
+    assert tables.delete("/attribute/S:Json/v").status == 409
+    assert values(tables, "Json", "v") == [["a"]]
 
 
 @pytest.mark.parametrize(

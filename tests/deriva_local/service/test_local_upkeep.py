@@ -19,6 +19,7 @@ from deriva_local.service.app import Service
 from deriva_local.service.backup import copy_store
 from deriva_local.service.check import check
 from deriva_local.service.messages import FileSlice, Request
+from deriva_local.service.unfinished import unfinished
 from deriva_local.store.place import StoreProblem
 from deriva_local.users.accounts import Accounts
 
@@ -311,7 +312,11 @@ def test_a_copy_that_is_killed_is_not_there(folder: Path, tmp_path: Path, step: 
     done = subprocess.run([sys.executable, "-c", KILLED, str(folder), str(target), str(step)], check=False)
     assert done.returncode == -signal.SIGKILL
     assert not target.exists()
-    assert copy_store(folder, target).problems == ()
+    with unfinished(tmp_path / "another") as living:
+        (living / "registry.sqlite").write_bytes(b"")
+        assert copy_store(folder, target).problems == ()
+        assert sorted(path.name for path in tmp_path.iterdir()) == [living.name, "copy", "store"]
+        living.rename(tmp_path / "another")
 
 
 EVIL = [
