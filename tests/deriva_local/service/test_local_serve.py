@@ -275,7 +275,11 @@ def test_one_connection_carries_many_requests(served: Any) -> None:
     for number in range(3):
         connection.request("PUT", f"/nowhere/{number}", b"x" * 100_000, authorization)
         answer = connection.getresponse()
-        assert (answer.status, answer.getheader("Connection"), answer.getheader("Server")) == (404, None, "deriva-local")
+        assert (answer.status, answer.getheader("Connection"), answer.getheader("Server")) == (
+            404,
+            None,
+            "deriva-local",
+        )
         answer.read()
     connection.close()
 
