@@ -110,14 +110,17 @@ def _upgrade(connection: apsw.Connection, path: Path, schema_steps: Sequence[str
 
 
 @contextmanager
-def transaction(connection: apsw.Connection) -> Iterator[apsw.Connection]:
+def transaction(connection: apsw.Connection, *, durable: bool = True) -> Iterator[apsw.Connection]:
     """Hold the write lock of the database; commit when the block ends well, roll back if not.
+
+    ``durable=False`` leaves the sync to the next transaction that is durable: a power cut before it undoes this one,
+    and everything that was written after it. The order in the log is that of the commits, whoever made them.
 
     Raises:
         DerivaMLBusyError: another process held the lock for too long.
         DerivaMLReadOnlyError: the file cannot be written, or its disk is full.
     """
-    with _said_clearly(connection):
+    with _said_clearly(connection), _synchronous(connection, durable):
         connection.execute("BEGIN IMMEDIATE")
         try:
             yield connection
@@ -126,6 +129,18 @@ def transaction(connection: apsw.Connection) -> Iterator[apsw.Connection]:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise
+
+
+@contextmanager
+def _synchronous(connection: apsw.Connection, durable: bool) -> Iterator[None]:
+    if durable:
+        yield
+        return
+    connection.execute("PRAGMA synchronous = NORMAL")
+    try:
+        yield
+    finally:
+        connection.execute("PRAGMA synchronous = FULL")
 
 
 @contextmanager
@@ -240,9 +255,9 @@ class LocalDatabase:
         return connection
 
     @contextmanager
-    def transaction(self) -> Iterator[apsw.Connection]:
-        """Hold the write lock; commit when the block ends well, roll back if not."""
-        with transaction(self.connection()) as connection:
+    def transaction(self, *, durable: bool = True) -> Iterator[apsw.Connection]:
+        """Hold the write lock; commit when the block ends well, roll back if not; ``durable`` as for :func:`transaction`."""
+        with transaction(self.connection(), durable=durable) as connection:
             yield connection
 
     def write_one(self, sql: str, values: Sequence[object]) -> None:

@@ -97,9 +97,9 @@ def with_advice(error: OSError, path: Path) -> OSError:
     )
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write ``content`` to ``path``: afterwards the file is old or new, never in between, and durable."""
-    with replacing(path) as file:
+def write_whole(path: Path, content: bytes, *, name_durable: bool = True) -> None:
+    """Write ``content`` to ``path``: afterwards the file is old or new, never in between, and durable as for :func:`replacing`."""
+    with replacing(path, name_durable=name_durable) as file:
         file.write(content)
 
 

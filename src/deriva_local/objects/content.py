@@ -305,10 +305,11 @@ def _link(source: Path, target: Path) -> bool:
 def _name(places: Sequence[tuple[Path, Path]]) -> None:
     """Give the contents their final names, durably; the markers stay where the file system can link."""
     folders = {final.parent for _, final in places}
-    for folder in folders:
-        if not folder.exists():
-            folder.mkdir(mode=0o700, exist_ok=True)
-            sync_folder(folder.parent)
+    made = [folder for folder in folders if not folder.exists()]
+    for folder in made:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    for parent in {folder.parent for folder in made}:
+        sync_folder(parent)
     for marker, final in places:
         if not _link(marker, final):
             marker.rename(final)

@@ -21,7 +21,7 @@ from deriva_local.history.capture import recorded
 from deriva_local.model.elements import Model
 from deriva_local.query.functions import install
 from deriva_local.service.messages import Client
-from deriva_local.store import clients, layout
+from deriva_local.store import clients, layout, together
 from deriva_local.store.connections import PATIENCE, Connections, refused
 from deriva_local.store.log import Log
 from deriva_local.store.queue import Queue
@@ -233,14 +233,17 @@ class Database:
                 finally:
                     _end(connection, process)
                     self._connections.give(connection, process)
-            if shared and (session.changed or session.past_changed):
-                self._settle()
+            if shared and (session.changed or session.past_changed) and not together.put_off(self):
+                self.settle()
 
     def _sync_is_shared(self, connection: apsw.Connection) -> bool:
-        """Choose how the next transaction becomes durable: with those of other threads, or alone by SQLite itself."""
-        if self._log.is_broken:
+        """Choose how the next transaction becomes durable: with others, or alone by SQLite itself.
+
+        With others: those of this thread's block, of other threads, or of the processes in line, which may write while we sync.
+        """
+        if self._queue.is_flagged:
             self._empty_log(connection)
-        shared = bool(self._queue.waiting) or self._log.is_busy
+        shared = together.is_put_off() or bool(self._queue.waiting) or self._log.is_busy or self._queue.is_followed
         connection.execute(_SYNC_SHARED if shared else _SYNC_ALONE)
         return shared
 
@@ -254,12 +257,19 @@ class Database:
         row: Any = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if row[0]:
             raise busy("The disk has failed, and what it missed cannot be written again while others read; try again.")
-        self._log.repaired()
+        self._queue.flag(False)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Return once everything is durable that this thread has committed.
+
+        Raises:
+            Refusal: 500 the disk failed. Whoever writes next, in any process, first empties the log into the database.
+        """
         try:
             self._log.settle()
         except OSError as error:
+            with self._queue.turn():
+                self._queue.flag(True)
             raise Refusal(
                 500, f"{self.path} cannot be brought to the disk ({error}); the change may be lost."
             ) from error

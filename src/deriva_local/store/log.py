@@ -18,13 +18,11 @@ from deriva_local.store.place import sync_data
 class Log:
     """The log of the database at ``path``, for the threads of this process.
 
-    ``is_broken`` says that a sync has failed: what the log holds may never reach the disk, and nothing may be written
-    behind it before it is emptied (see :meth:`repaired`).
+    Where a sync fails, what the log holds may never reach the disk: nothing may be written behind it before it is emptied.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.with_name(f"{path.name}-wal")
-        self.is_broken = False
         self._handle: int | None = None
         self._change = threading.Condition()
         self._written = self._durable = self._lost = 0
@@ -52,10 +50,6 @@ class Log:
             self._syncing, upto = True, self._written
         self._lead(upto)
         return None
-
-    def repaired(self) -> None:
-        """Say that the log was emptied into the database, and that this is on the disk."""
-        self.is_broken = False
 
     def close(self) -> None:
         """Let go of the file."""
@@ -85,7 +79,7 @@ class Log:
             with self._change:
                 self._syncing, self._durable = False, upto
                 if not done:
-                    self._lost, self.is_broken = upto, True
+                    self._lost = upto
                 self._change.notify_all()
 
     def _refuse_lost(self, mine: int) -> None:

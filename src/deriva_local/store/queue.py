@@ -28,12 +28,28 @@ class Queue:
         self.patience = patience
         self._turnstile = Turnstile()
         self._handle: int | None = None
+        self._number = 0
         _QUEUES.add(self)
 
     @property
     def waiting(self) -> int:
         """How many other threads of this process wait for their turn."""
         return self._turnstile.waiting
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether another process has drawn a number after ours; in our turn only."""
+        return self._handle is not None and _HAS_NUMBERS and _read(self._handle)[0] > self._number
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether somebody has left a flag for whoever has a turn; in our turn only."""
+        return self._handle is not None and bool(_read(self._handle)[1])
+
+    def flag(self, up: bool) -> None:
+        """Leave a flag for whoever has a turn after us, in any process, or take it away; in our turn only."""
+        if self._handle is not None:
+            os.pwrite(self._handle, _FLAG.pack(up), _COUNTER.size)
 
     @contextmanager
     def turn(self, patience: float | None = None) -> Iterator[None]:
@@ -84,6 +100,7 @@ class Queue:
                 return handle
             raise busy("Other processes are writing to this catalog.")
         ahead = _draw(handle)
+        self._number = ahead + 1
         if _is_free(handle, ahead) and _lock_at_once(handle):
             return handle
         return self._waited(handle, ahead, patience)
@@ -127,11 +144,11 @@ class _Waiter:
 
 # ------------------------------------------------------------------------------------------------------------- numbers
 #
-# The lock file holds the number that was drawn last. Who draws one locks the byte of that number until its turn is over,
+# The lock file holds the number that was drawn last, and a flag. Who draws one locks the byte of that number until its turn is over,
 # or until it dies, and waits for the byte of the number before. The lock on the whole file is what keeps others out: if
 # somebody in the middle of the line dies, two may believe that it is their turn. Systems without such locks know no order.
 
-_COUNTER = struct.Struct("q")
+_COUNTER, _FLAG, _BOTH = struct.Struct("q"), struct.Struct("q"), struct.Struct("qq")
 _RANGE = struct.Struct("hhqqi4x")
 _HAS_NUMBERS = hasattr(fcntl, "F_OFD_SETLKW")
 _FIRST = 8
@@ -144,13 +161,19 @@ def _draw(handle: int) -> int:
         return 0
     _range(handle, fcntl.LOCK_EX, 0, wait=True)
     try:
-        found = os.pread(handle, _COUNTER.size, 0)
-        last = _COUNTER.unpack(found)[0] if len(found) == _COUNTER.size else _FIRST
+        last = _read(handle)[0]
         _range(handle, fcntl.LOCK_EX, last + 1)
         os.pwrite(handle, _COUNTER.pack(last + 1), 0)
     finally:
         _range(handle, fcntl.LOCK_UN, 0)
     return int(last)
+
+
+def _read(handle: int) -> tuple[int, int]:
+    """Return the number that was drawn last, and the flag."""
+    found = os.pread(handle, _BOTH.size, 0)
+    last, flag = _BOTH.unpack(found.ljust(_BOTH.size, b"\0"))
+    return max(last, _FIRST), flag
 
 
 def _is_free(handle: int, number: int) -> bool:

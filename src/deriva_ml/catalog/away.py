@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +26,10 @@ class AwayPort:
     def send_together(self, requests: Sequence[Request]) -> list[Response]:
         """Refuse: nothing is sent offline."""
         raise DerivaMLOfflineError(self._said(requests[0]))
+
+    def durable_at_end(self) -> AbstractContextManager[None]:
+        """Change nothing: what a server has answered is durable."""
+        return nullcontext()
 
     def fetch(self, request: Request, target: Path) -> Response:
         """Refuse: nothing is fetched offline."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
@@ -11,9 +12,11 @@ from deriva_local.service import messages
 from deriva_local.service.attach import attach, detach
 from deriva_local.service.check import check
 from deriva_local.store.place import ReadOnlyStore, refuse_network
+from deriva_local.store.together import durable_at_end
+from deriva_local.wire.errors import Refusal
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError
+from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError, DerivaMLServerError
 from deriva_ml.files import BLOCK, hide_from_git, locked, replacing
 from deriva_ml.schema.install import install, is_complete
 from deriva_ml.settings import store_folder
@@ -111,6 +114,19 @@ class EmbeddedPort:
         """Answer requests that do not depend on each other; sealed files among them cost two syncs in all."""
         answers = self.service.handle_together([self._asked(request) for request in requests])
         return [Response(answer.status, _lower(answer), _whole(answer.body)) for answer in answers]
+
+    @contextmanager
+    def durable_at_end(self) -> Iterator[None]:
+        """For a block of this thread, let changes become durable at its end, all at once and in their order.
+
+        Raises:
+            DerivaMLServerError: the disk failed, and the changes may be lost.
+        """
+        try:
+            with durable_at_end():
+                yield
+        except Refusal as refusal:
+            raise DerivaMLServerError(refusal.status, refusal.detail) from refusal
 
     def fetch(self, request: Request, target: Path) -> Response:
         """Answer a GET and write the body of a 200 into ``target``."""

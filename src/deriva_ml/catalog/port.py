@@ -8,6 +8,7 @@ batches, retries of doubtful writes) lives above the port, so that what works on
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -56,6 +57,13 @@ class Port(Protocol):
 
     def send_together(self, requests: Sequence[Request]) -> list[Response]:
         """Send requests that do not depend on each other, and return their responses in order."""
+        ...
+
+    def durable_at_end(self) -> AbstractContextManager[None]:
+        """For a block of this thread, let changes of a catalog in this process become durable at its end, all at once.
+
+        Their order is kept: a power cut in the block loses the last ones. Over the wire, each is durable when it is answered.
+        """
         ...
 
     def fetch(self, request: Request, target: Path) -> Response:

@@ -6,7 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
@@ -67,6 +67,10 @@ class RemotePort:
     def send_together(self, requests: Sequence[Request]) -> list[Response]:
         """Send several requests, one after the other."""
         return [self.send(request) for request in requests]
+
+    def durable_at_end(self) -> AbstractContextManager[None]:
+        """Change nothing: what a server has answered is durable."""
+        return nullcontext()
 
     def fetch(self, request: Request, target: Path) -> Response:
         """Send a GET and write the body of a 200 into ``target``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_text
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -138,6 +139,10 @@ class Catalog:
     def send_together(self, requests: Sequence[Request]) -> list[Response]:
         """Send requests that do not depend on each other; return their answers in order, refusals among them."""
         return self.port.send_together(requests)
+
+    def durable_at_end(self) -> AbstractContextManager[None]:
+        """For a block of this thread, let changes become durable at its end at the latest, in their order."""
+        return self.port.durable_at_end()
 
     def fetch(self, request: Request, target: Path) -> Response:
         """Send a GET and write the body of the answer into ``target``; raises as :meth:`request` does."""

@@ -159,8 +159,22 @@ def _send(run: Run, notes: Sequence[str], newest: int, began: float, clean: bool
         _write_bag(run, groups(run, entries), newest)
     telling.total = len({entry.url for entry in entries})
     load_objects(run, entries, telling)
-    loaded = load_assets(run, groups(run, entries))
     report = UploadReport(execution_rids=[run.rid])
+    with run.session.durable_at_end():  # in the order of the steps, and before the store calls them done
+        done, features = _load(run, entries, newest, report)
+        detail = _how_it_ended(run, notes)
+        seconds = run.completed_in_catalog(detail, began)
+    _finish(run, done, detail, newest, seconds)
+    _tell(report, done, features)
+    _tidy(run, report, clean)
+    return report
+
+
+def _load(
+    run: Run, entries: Sequence[Entry], newest: int, report: UploadReport
+) -> tuple[list[Entry], dict[TableName, int]]:
+    """Write the rows, and read them back; return the assets with the RIDs that they have, and how many feature values there are."""
+    loaded = load_assets(run, groups(run, entries))
     for group in loaded:
         lost = load_links(run, group)
         report.notes += [
@@ -170,11 +184,7 @@ def _send(run: Run, notes: Sequence[str], newest: int, began: float, clean: bool
     features = load_features(run, newest)
     verify(run, loaded, features, newest)
     report.notes += record_gaps(run)
-    done = [entry for group in loaded for entry in group.entries]
-    _finish(run, done, notes, newest, monotonic() - began)
-    _tell(report, done, features)
-    _tidy(run, report, clean)
-    return report
+    return [entry for group in loaded for entry in group.entries], features
 
 
 def _identified(run: Run, entries: Sequence[Entry]) -> list[Entry]:
@@ -200,17 +210,22 @@ def _write_bag(run: Run, assets: Sequence[AssetGroup], newest: int) -> None:
         info=info,
         durable=False,
     )
-    run.store.note(run.rid, "bag written", assets=sum(len(group.assets) for group in assets))
+    run.store.note_on_the_way(run.rid, "bag written", assets=sum(len(group.assets) for group in assets))
 
 
-def _finish(run: Run, done: Sequence[Entry], notes: Sequence[str], newest: int, seconds: float) -> None:
+def _how_it_ended(run: Run, notes: Sequence[str]) -> str | None:
+    """Return what the state's detail says of a run that is in the catalog: how it ended when not well, and what was left out."""
+    end = run.store.unhappy_end(run.rid)
+    return "; ".join([*([end] if end else []), *notes]) or None
+
+
+def _finish(run: Run, done: Sequence[Entry], detail: str | None, newest: int, seconds: float) -> None:
     """Mark what is in the catalog, and the state, in one transaction; the store comes last."""
 
     def mark(connection: apsw.Connection) -> None:
         run.staged.mark_committed(connection, done, newest)
 
-    end = run.store.unhappy_end(run.rid)
-    run.complete("; ".join([*([end] if end else []), *notes]) or None, seconds, mark)
+    run.complete(detail, seconds, mark)
     if run.staged.has_pending():
         log.info("Execution %s staged more while it was committed; the next commit takes it.", run.rid)
 

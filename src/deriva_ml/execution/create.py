@@ -39,7 +39,7 @@ from deriva_ml.execution.run import Run, lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import Event, ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
-from deriva_ml.files import hash_file, make_folder, write_whole
+from deriva_ml.files import fsync_folder, hash_file, make_folder, write_whole
 from deriva_ml.names import DRY_RUN_RID
 from deriva_ml.settings import SAVE_RID_VARIABLE
 from deriva_ml.workflow.registry import add_workflow
@@ -142,10 +142,12 @@ def _settled(
         "Description": configuration.description,
         "Status": str(ExecutionStatus.Created),
     }
-    insert(run.session, run.table, [row], given={"RID"}, skip_conflicts=True)
-    run.created_in_catalog()
-    local = inputs.link(run.session, run.rid, found)
-    upload_metadata(run)
+    with run.session.durable_at_end():
+        insert(run.session, run.table, [row], given={"RID"}, skip_conflicts=True)
+        run.created_in_catalog()
+        local = inputs.link(run.session, run.rid, found)
+        sent = send_metadata(run)
+    mark_metadata(run, sent)
     save_rid(run, place, workflow)
     began = monotonic()
     bags = tuple(download_resolved(run.session, place.cache, spec, resolved) for spec, resolved in found.datasets)
@@ -179,7 +181,7 @@ def sealed_files(folder: Path, schema: str, files: Sequence[MetadataFile], rids:
     entries = []
     for file, rid in zip(files, rids, strict=True):
         path = sealed / file.name
-        write_whole(path, file.content)
+        write_whole(path, file.content, name_durable=False)
         digest = hash_file(path)
         key = f"Execution_Metadata/{rid or RECORDED}/{file.name}"
         entries.append(
@@ -200,6 +202,7 @@ def sealed_files(folder: Path, schema: str, files: Sequence[MetadataFile], rids:
                 rid=rid,
             )
         )
+    fsync_folder(sealed)
     return entries
 
 
@@ -218,7 +221,14 @@ def stage(
 
 
 def upload_metadata(run: Run) -> None:
-    """Upload the files that describe the run, and mark them; they need no copy here any more."""
+    """Upload the files that describe the run, and mark them."""
+    with run.session.durable_at_end():
+        sent = send_metadata(run)
+    mark_metadata(run, sent)
+
+
+def send_metadata(run: Run) -> list[Entry]:
+    """Upload the files that describe the run; return their entries."""
     sealed = [entry for entry in run.staged.entries(EntryState.SEALED) if entry.mode is Mode.RECORD]
     entries = identify(run.session, sealed)
     if any(entry.rid != before.rid for entry, before in zip(entries, sealed, strict=True)):
@@ -227,7 +237,11 @@ def upload_metadata(run: Run) -> None:
     loaded = load_assets(run, groups(run, entries))
     for group in loaded:
         load_links(run, group)
-    done = [entry for group in loaded for entry in group.entries]
+    return [entry for group in loaded for entry in group.entries]
+
+
+def mark_metadata(run: Run, done: Sequence[Entry]) -> None:
+    """Mark the files that describe the run as being in the catalog, durably; they need no copy here any more."""
     with run.staged.writing() as connection:
         run.staged.mark_committed(connection, done, 0)
         connection.execute(
@@ -236,8 +250,6 @@ def upload_metadata(run: Run) -> None:
         )
     for entry in done:
         (run.folder / (entry.sealed or "")).unlink(missing_ok=True)
-    if not any((run.folder / "sealed").iterdir()):
-        (run.folder / "sealed").rmdir()
 
 
 def aborted(run: Run, reason: BaseException) -> None:

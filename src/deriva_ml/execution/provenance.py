@@ -41,7 +41,8 @@ def record_gaps(run: Run) -> list[str]:
     if not declared:
         _link_sentinel(run)
     inputs = "declared" if declared else "unknown: the sentinel stands for them"
-    _note(run, "committed", S.Uploaded, inputs, "each with its role", gaps)
+    note = _clauses("committed", S.Uploaded, inputs, "each with its role", gaps)
+    run.store.note_on_the_way(run.rid, STEP, **note)  # the end of the commit follows
     return gaps
 
 
@@ -62,7 +63,8 @@ def record_end(run: Run, event: Event, was: ExecutionStatus, became: ExecutionSt
         gaps = [f"the catalog could not be asked or told: {error}"]
     waiting = pending_of(run.staged)
     outputs = f"{waiting.total_pending_files} files and {waiting.total_pending_rows} values wait for a commit"
-    _note(run, str(event), became, inputs, outputs if waiting.has_pending else "none waits", gaps)
+    note = _clauses(str(event), became, inputs, outputs if waiting.has_pending else "none waits", gaps)
+    run.store.note(run.rid, STEP, **note)
 
 
 def declares_input(run: Run) -> bool:
@@ -99,8 +101,8 @@ def _link_sentinel(run: Run) -> None:
     insert(run.session, links.name, [row], skip_conflicts=True)
 
 
-def _note(run: Run, end: str, state: ExecutionStatus, inputs: str, outputs: str, gaps: list[str]) -> None:
-    run.store.note(run.rid, STEP, end=end, state=str(state), inputs=inputs, outputs=outputs, missing=gaps)
+def _clauses(end: str, state: ExecutionStatus, inputs: str, outputs: str, gaps: list[str]) -> dict[str, Any]:
+    return {"end": end, "state": str(state), "inputs": inputs, "outputs": outputs, "missing": gaps}
 
 
 def recorded(run: Run) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ import apsw
 
 from deriva_ml.catalog.rows import select, update_if
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.clock import from_iso, iso, now
+from deriva_ml.clock import from_iso, iso, monotonic, now
 from deriva_ml.environment.host import this_process
 from deriva_ml.errors import (
     DerivaMLAuthenticationError,
@@ -136,16 +136,21 @@ class Run:
             return {"stop_time": iso(moment), "duration": seconds}
         return {}
 
-    def complete(self, detail: str | None, seconds: float, also: Callable[[apsw.Connection], object]) -> None:
-        """Record that all is in the catalog: there first, then in the store, together with what ``also`` writes.
+    def completed_in_catalog(self, detail: str | None, began: float) -> float:
+        """Record in the catalog that all is there, by a commit that began at ``began``; return the seconds that it took.
 
         Raises:
             InvalidTransitionError: somebody else has driven the execution elsewhere.
         """
+        seconds = monotonic() - began
         done = replace(self.registered, status=S.Uploaded, detail=detail, upload_duration=seconds)
         if not self._write_if(S.Pending_Upload, done):
             self._settle(done)
         self._catalog_status = S.Uploaded
+        return seconds
+
+    def complete(self, detail: str | None, seconds: float, also: Callable[[apsw.Connection], object]) -> None:
+        """Record in the store that all is in the catalog, durably there, together with what ``also`` writes."""
         self.store.change(self.rid, Event.COMMITTED, detail, {**self._known(), "upload_duration": seconds}, also)
 
     def message(self, detail: str | None) -> None:

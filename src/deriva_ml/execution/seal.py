@@ -5,12 +5,12 @@ Sealing is the one copy: read, hash, write, sync.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-import apsw
+from typing import Any
 
 from deriva_ml import jsontext
 from deriva_ml.catalog.model import TableModel
@@ -20,7 +20,7 @@ from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.report import UploadProgress, listed
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staging import has_changed, link, reused_path, stamp
-from deriva_ml.files import copy_hashed, fsync_folder, make_folder, write_whole
+from deriva_ml.files import copy_hashed, fsync_folder, hash_file, make_folder, write_whole
 from deriva_ml.names import TableName
 
 AT_ONCE = 4
@@ -119,20 +119,27 @@ def to_seal(run: Run) -> int:
 def seal(run: Run, progress: Progress | None) -> None:
     """Seal every pending file, and what was logged.
 
+    Files are on the disk before the rows that name them. The rows are durable with the next step of the commit: a power cut
+    before it leaves what is sealed again.
+
     Raises:
         DerivaMLUploadError: a file changed while it was read, or cannot be read.
     """
-    _write_logged(run)
+    folder = run.folder / "sealed"
+    make_folder(folder)
+    logged = _write_logged(run)
     pending = run.staged.entries(EntryState.PENDING)
-    if pending:
-        make_folder(run.folder / "sealed")
     with ThreadPoolExecutor(AT_ONCE) as threads:  # one waits for the disk while the next one reads
         for start in range(0, len(pending), TOGETHER):
             together = pending[start : start + TOGETHER]
             sealed = list(threads.map(lambda entry: _seal_one(run, entry), together))
-            fsync_folder(run.folder / "sealed")
-            run.staged.save(sealed)
+            fsync_folder(folder)
+            run.staged.save(sealed, durable=False)
             _tell(run, sealed, progress)
+    if logged:
+        if not pending:
+            fsync_folder(folder)
+        _tell(run, _hold(run, logged), progress)
 
 
 def _tell(run: Run, sealed: Sequence[Entry], progress: Progress | None) -> None:
@@ -169,41 +176,59 @@ def _seal_one(run: Run, entry: Entry) -> Entry:
 # ------------------------------------------------------------------------------------------------------- what was logged
 
 
-def _write_logged(run: Run) -> None:
-    """Turn logged parameters and metrics that no committed file holds into files of their own."""
-    with run.staged.writing() as connection:
-        parameters = run.staged.parameters(pending=True)
-        if parameters:
-            text = jsontext.dumps(parameters, indent=1)
-            _hold(
-                run,
-                connection,
-                "parameters",
-                "parameters.json",
-                text,
-                "Deriva_Config",
-                "Parameters that the run logged",
-            )
-        lines = run.staged.metrics(pending=True)
-        if lines:
-            text = "".join(f"{jsontext.dumps(line)}\n" for line in lines)
-            _hold(
-                run,
-                connection,
-                "metrics",
-                "metrics.jsonl",
-                text,
-                "Metrics_File",
-                "Metrics that the run logged, one record per line",
-            )
+@dataclass(frozen=True, slots=True)
+class _Logged:
+    """A file that holds what was logged under these names or numbers; ``entry`` lacks its key."""
+
+    kind: str
+    names: tuple[Any, ...]
+    file_name: str
+    entry: Entry
 
 
-def _hold(
-    run: Run, connection: apsw.Connection, kind: str, name: str, text: str, asset_type: str, description: str
-) -> None:
-    """File first, row second: register the file that holds what was logged, and mark that as held."""
-    entry = run.staging.fresh(run.session.model().ml_table("Execution_Metadata"), name)
-    path = run.folder / entry.staged
-    make_folder(path.parent)
-    write_whole(path, text.encode())
-    run.staged.hold_logged(connection, kind, replace(entry, asset_types=(asset_type,), description=description))
+_KINDS = {
+    "parameters": ("parameters.json", "Deriva_Config", "Parameters that the run logged"),
+    "metrics": ("metrics.jsonl", "Metrics_File", "Metrics that the run logged, one record per line"),
+}
+
+
+def _write_logged(run: Run) -> list[_Logged]:
+    """Turn logged parameters and metrics that no committed file holds into sealed files of their own."""
+    found = {kind: run.staged.unheld(kind) for kind in _KINDS}
+    return [_written(run, kind, texts) for kind, texts in found.items() if texts]
+
+
+def _written(run: Run, kind: str, texts: Mapping[Any, str]) -> _Logged:
+    name, asset_type, description = _KINDS[kind]
+    path = (
+        run.folder / "sealed" / f"{run.staged.count()}-{name}"
+    )  # written again under this name until its row is there
+    write_whole(path, _content(kind, texts).encode(), name_durable=False)
+    digest, place = hash_file(path), path.relative_to(run.folder).as_posix()
+    table = run.session.model().ml_table("Execution_Metadata").name
+    entry = Entry(
+        "", table.schema, table.name, name, Mode.NEW, place, asset_types=(asset_type,), description=description,
+        state=EntryState.SEALED, sealed=place, md5=digest.md5, sha256=digest.sha256, length=digest.length,
+    )  # fmt: skip
+    return _Logged(kind, tuple(texts), name, entry)
+
+
+def _content(kind: str, texts: Mapping[Any, str]) -> str:
+    if kind == "parameters":
+        return jsontext.dumps({name: json.loads(text) for name, text in texts.items()}, indent=1)
+    return "".join(f"{jsontext.dumps(json.loads(text))}\n" for text in texts.values())
+
+
+def _hold(run: Run, logged: Sequence[_Logged]) -> list[Entry]:
+    """File first, row second: register the files that hold what was logged, and mark that as held."""
+    table = run.session.model().ml_table("Execution_Metadata")
+    with run.staged.writing(durable=False) as connection:
+        return [
+            run.staged.hold_logged(
+                connection,
+                each.kind,
+                each.names,
+                replace(each.entry, key=run.staging.fresh(table, each.file_name).key),
+            )
+            for each in logged
+        ]

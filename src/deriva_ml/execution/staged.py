@@ -105,19 +105,22 @@ class Staged:
     # --------------------------------------------------------------------------------------------------------- assets
 
     @contextmanager
-    def writing(self) -> Iterator[apsw.Connection]:
-        """Hold the store's write lock, so that what is read inside stays true until it is written."""
-        with self._database.transaction() as connection:
+    def writing(self, *, durable: bool = True) -> Iterator[apsw.Connection]:
+        """Hold the store's write lock, so that what is read inside stays true until it is written.
+
+        ``durable=False`` is for what can be made again: a power cut before the next durable write undoes it.
+        """
+        with self._database.transaction(durable=durable) as connection:
             yield connection
 
     def write(self, connection: apsw.Connection, entry: Entry) -> Entry:
         """Write an entry, new or changed (known by its key), inside :meth:`writing`; return it with its id."""
         return _entry(connection.execute(_UPSERT, (self.rid, plain_key(entry.key), iso(now()), *_values(entry))).get)
 
-    def save(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Write entries, new and changed ones, in one transaction; return them with their ids."""
+    def save(self, entries: Iterable[Entry], *, durable: bool = True) -> list[Entry]:
+        """Write entries, new and changed ones, in one transaction (see :meth:`writing`); return them with their ids."""
         listing = list(entries)
-        with self.writing() as connection:
+        with self.writing(durable=durable) as connection:
             moment = iso(now())
             connection.executemany(_UPDATE, ((moment, *_values(entry), entry.id) for entry in listing if entry.id))
             return [entry if entry.id else self.write(connection, entry) for entry in listing]
@@ -308,10 +311,20 @@ class Staged:
         sql = f"SELECT record FROM metrics WHERE execution = ?{only} ORDER BY number"
         return [json.loads(record) for (record,) in self._database.connection().execute(sql, (self.rid,))]
 
-    def hold_logged(self, connection: apsw.Connection, kind: str, entry: Entry) -> Entry:
-        """Write the entry of the file that holds what was logged so far (``kind``: parameters or metrics), and mark that."""
+    def unheld(self, kind: str) -> dict[Any, str]:
+        """Return what was logged (``kind``: parameters or metrics) and no committed file holds yet: names or numbers, and texts."""
+        name, text, order = ("name", "value", "at, name") if kind == "parameters" else ("number", "record", "number")
+        sql = f"SELECT {name}, {text} FROM {kind} WHERE execution = ? AND entry IS NULL ORDER BY {order}"
+        return dict(self._database.connection().execute(sql, (self.rid,)))
+
+    def hold_logged(self, connection: apsw.Connection, kind: str, names: Iterable[Any], entry: Entry) -> Entry:
+        """Write the entry of the file that holds what was logged under these names or numbers, and mark that."""
         saved = self.write(connection, entry)
-        connection.execute(f"UPDATE {kind} SET entry = ? WHERE execution = ? AND entry IS NULL", (entry.key, self.rid))
+        column = "name" if kind == "parameters" else "number"
+        connection.executemany(
+            f"UPDATE {kind} SET entry = ? WHERE execution = ? AND {column} = ? AND entry IS NULL",
+            ((entry.key, self.rid, name) for name in names),
+        )
         return saved
 
     # --------------------------------------------------------------------------------------------------------- commit

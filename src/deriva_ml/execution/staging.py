@@ -227,10 +227,15 @@ class Staging:
             self._written_at = self._count
 
     def write_manifest(self) -> None:
-        """Write ``asset-manifest.json`` from the store, whole or not at all."""
+        """Write ``asset-manifest.json`` from the store, whole or not at all, unless that is what it says already.
+
+        After a power cut it may be the one from before: it is a copy of the store, which is durable.
+        """
         with self._guard:
             make_folder(self.folder)
-            write_whole(self.folder / MANIFEST, manifest.document(self.staged.rid, self.staged.entries()))
+            path, document = self.folder / MANIFEST, manifest.document(self.staged.rid, self.staged.entries())
+            if not path.exists() or path.read_bytes() != document:
+                write_whole(path, document, name_durable=False)
 
     def sync(self) -> None:
         """Bring to the disk what was written to the staged paths, and write the manifest."""

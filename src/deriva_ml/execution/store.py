@@ -287,8 +287,13 @@ class ExecutionStore:
         return f"run failed: {row[1]}" if row[0] == Event.FAIL else f"run {row[1] or 'ended without closing'}"
 
     def note(self, rid: str, step: str, **detail: Any) -> None:
-        """Append a step of a commit to the journal."""
+        """Append a step to the journal."""
         with self.database.transaction() as connection:
+            _journal(connection, rid, step, detail)
+
+    def note_on_the_way(self, rid: str, step: str, **detail: Any) -> None:
+        """Append a step of a commit to the journal; durable with the commit's next step, which nothing acknowledged precedes."""
+        with self.database.transaction(durable=False) as connection:
             _journal(connection, rid, step, detail)
 
     def journal(self, rid: str) -> list[tuple[str, dict[str, Any]]]:

@@ -153,7 +153,8 @@ def test_a_failed_sync_is_said_to_all_and_the_next_writer_repairs(
     assert "may be lost" in str(told[0])
     disk.is_failing = False
     change(database)
-    assert not database._log.is_broken
+    with database._queue.turn():
+        assert not database._queue.is_flagged
 
 
 # ----------------------------------------------------------------------------------------------------------- open files

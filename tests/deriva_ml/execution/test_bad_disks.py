@@ -56,6 +56,7 @@ def test_a_small_disk_that_is_really_full(local_lab: DerivaML, workflow: Workflo
         return
     try:
         exe = staged(local_lab, workflow)
+        (exe.working_dir / "sealed").rmdir()
         (exe.working_dir / "sealed").symlink_to(small)
         with pytest.raises(DerivaMLUploadError, match="No space left"):
             exe.commit_output_assets()
