@@ -29,7 +29,7 @@ from deriva_ml.launch.registration import (
     roots_of,
 )
 from deriva_ml.launch.sweep import continue_sweep, opened, run_sweep
-from deriva_ml.launch.sweep_plan import SweepPlan, plan_in_catalog, plan_in_workspace
+from deriva_ml.launch.sweep_plan import FoundPlan, SweepPlan, plan_in_catalog, plan_in_workspace
 from deriva_ml.launch.task import Task, stored_targets
 from deriva_ml.settings import find_home
 from deriva_ml.workflow.git import GitUnknown, tree_of
@@ -127,11 +127,13 @@ def go_on(rid: str, request: RunRequest) -> bool:
     Raises:
         DerivaMLNotFoundError: the catalog has no such sweep.
         DerivaMLBusyError: it is still running.
+        DerivaMLConfigurationError: an argument would change which jobs it has.
     """
     more = (*request.arguments, *catalog_overrides(request.host, request.catalog))
     known = plan_in_workspace(rid, find_home())
     if known is not None and Path(known[0].configs).is_dir():
         plan, folder = known
+        _check_further(plan, request.arguments)
         os.chdir(plan.folder)
         configs = Path(plan.configs)
         _load(configs)
@@ -153,10 +155,26 @@ def _go_on_from_catalog(rid: str, request: RunRequest, configs: Path, more: tupl
             f"No workspace of {find_home()} knows a sweep {rid}, and in the catalog that this project's configuration names: {error} "
             "Name another one with --host and --catalog."
         ) from error
+    _check_further(found, request.arguments)
     plan = found.here(configs, more)
     _warn_of_other_code(found.commit, configs, rid)
     print(f"Sweep {rid} did not begin in this workspace: what it is to do, and what is done, is what the catalog says.")
     return continue_sweep(plan, ml.workspace / "sweeps" / rid, task, request.metrics, found.began_in)
+
+
+def _check_further(sweep: SweepPlan | FoundPlan, more: Sequence[str]) -> None:
+    """Refuse an override that would give the sweep other jobs: those that are done would no longer be its own."""
+    overrides = hydra_main.overrides_in(sweep.config_name, sweep.arguments)
+    swept = {override.key_or_group for override in overrides if override.is_sweep_override()}
+    known = {override.input_line for override in overrides}
+    for override in hydra_main.overrides_in(sweep.config_name, more):
+        if override.input_line in known:
+            continue
+        if override.is_sweep_override() or override.key_or_group in swept:
+            raise DerivaMLConfigurationError(
+                f"{override.input_line} would change the jobs of this sweep, which varies {', '.join(sorted(swept))}: begin a new "
+                "sweep for it. --continue takes what all jobs lack, hydra.launcher.mem_gb=16 for instance."
+            )
 
 
 def _warn_of_other_code(commit: str | None, configs: Path, rid: str) -> None:

@@ -18,6 +18,7 @@ from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -54,6 +55,17 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
         hint = f" Did you mean {' or '.join(near)}?" if near else " --help and --hydra-help list them."
         raise click.UsageError(f"No such option: {unknown[0]}.{hint}")
     return read
+
+
+def overrides_in(config_name: str, arguments: Sequence[str]) -> list[Override]:
+    """Return the overrides among the arguments, as Hydra understands them.
+
+    Raises:
+        DerivaMLConfigurationError: one of them is none.
+    """
+    overrides = list(parse(arguments).overrides)
+    with explained(config_name, overrides):
+        return OverridesParser.create().parse_overrides(overrides)
 
 
 def is_look(arguments: argparse.Namespace) -> bool:

@@ -77,6 +77,9 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(place: tuple[Path, Path])
     died = call(project, home, "run", *overrides, DIE_AT="0.32")
     assert died.returncode == -9
     parent = parent_in(died)
+    for other in ("model_config.lr=0.5", "model_config.epochs=1,2"):
+        refused = call(project, home, "run", "--continue", parent, other)
+        assert refused.returncode == 1 and f"{other} would change the jobs" in refused.stderr
     went_on = call(project, home, "run", "--continue", parent)
     assert went_on.returncode == 0, went_on.stderr
     assert "3 of 3 jobs committed" in went_on.stdout
