@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -104,7 +105,7 @@ def _seal(ml: DerivaML, executions: tuple[str, ...], to: str | None, as_json: bo
         target = None if to is None else Path(to) / f"execution-{rid}.zip" if several else Path(to)
         sealed[rid] = str(ml.resume_execution(rid).seal(target))
     lines = [
-        f"Execution {rid} is sealed in {path}: `deriva-ml upload --bag {path}` loads it."
+        f"Execution {rid} is sealed in {path}: `deriva-ml upload --bag {shlex.quote(path)}` loads it."
         for rid, path in sealed.items()
     ]
     emit(sealed if as_json else "\n".join(lines) or "Nothing is waiting to be committed.", as_json)

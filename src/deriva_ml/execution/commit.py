@@ -53,7 +53,7 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
         return UploadReport(execution_rids=[run.rid])
     if run.session.offline:
         raise DerivaMLOfflineError(
-            f"Execution {run.rid} cannot be committed offline; what it has staged waits here. When {run.session.host} can be reached: "
+            f"Execution {run.rid} cannot be committed offline; what it has staged waits here. When its catalog can be reached: "
             f"`deriva-ml upload --execution {run.rid}`. For a machine that reaches it: `exe.seal()`."
         )
     with liveness.holding(run.lock_file("commit"), f"Execution {run.rid} cannot be committed"):

@@ -44,6 +44,7 @@ from deriva_ml.names import TableName
 from deriva_ml.rid import check_rid, is_local
 
 AT_ONCE = 500
+_CHOOSE = "Choose the one that it was made for: its folder with --home, or its server with --host and --catalog."
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,8 +174,8 @@ def _check_catalog(session: Catalog, sealed: SealedBag) -> None:
     ]
     if not same:
         raise DerivaMLStateInconsistency(
-            f"Execution {rid} of the sealed bag belongs to catalog {told['id']} of {told['host']}; catalog {session.catalog_id} of "
-            f"{session.host} has no such execution. Choose its catalog with --host and --catalog."
+            f"Execution {rid} of the sealed bag is known to catalog {told['id']} of {told['host']} where it was made, and not to "
+            f"catalog {session.catalog_id} of {session.host} here. {_CHOOSE}"
         )
 
 
@@ -183,7 +184,7 @@ def _check_place(session: Catalog, rid: str, told: Mapping[str, str]) -> None:
     if (told["host"], told["id"]) != (session.host, session.catalog_id):
         raise DerivaMLStateInconsistency(
             f"Execution {rid} of the sealed bag was begun offline for catalog {told['id']} of {told['host']}; this is catalog "
-            f"{session.catalog_id} of {session.host}. Choose its catalog with --host and --catalog."
+            f"{session.catalog_id} of {session.host}. {_CHOOSE}"
         )
 
 

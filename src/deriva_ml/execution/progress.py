@@ -125,7 +125,10 @@ class Lines:
             return
         self._next[phase] = monotonic() + 10
         done = f"{files:,}" if files == of else f"{files:,} of {of:,}"
-        print(f"execution {self._rid}: {phase}, {done} file{'s' if of != 1 else ''}, {size:,} bytes", file=sys.stderr)
+        print(
+            f"execution {self._rid}: {phase}, {done} file{'s' if of != 1 else ''}, {size:,} byte{'s' if size != 1 else ''}",
+            file=sys.stderr,
+        )
 
     def close(self) -> None:
         """Nothing is open."""

@@ -76,7 +76,7 @@ class UploadReport:
             return "\n".join(["Nothing was committed.", *(f"  error: {error}" for error in self.errors)])
         who = f"Execution{'s' if len(self.execution_rids) > 1 else ''} {', '.join(self.execution_rids)}"
         failed = f", {self.total_failed:,} still waiting" if self.total_failed else ""
-        lines = [f"{who}: {self.total_uploaded:,} rows committed{failed}"]
+        lines = [f"{who}: {self.total_uploaded:,} row{'' if self.total_uploaded == 1 else 's'} committed{failed}"]
         lines += [f"  {name}: {text}" for name, text in self._tables()]
         lines += [f"  {item}" for item in self.items if item.state == "failed"]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes), *(f"  error: {e}" for e in self.errors)])

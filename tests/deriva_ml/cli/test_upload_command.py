@@ -43,7 +43,7 @@ def test_one_execution_is_committed_and_cleaned(waiting: tuple[DerivaML, str, st
     done = upload("--execution", whole, "--clean")
     assert (done.returncode, done.stderr.count("\n")) == (0, 2)
     assert f"execution {whole}: uploading, 1 file, 5 bytes" in done.stderr
-    assert f"Execution {whole}: 1 rows committed" in done.stdout
+    assert f"Execution {whole}: 1 row committed" in done.stdout
     assert str(ml.lookup_execution(whole).status) == "Uploaded"
     assert not (ml.workspace / "executions" / whole).exists()
 

@@ -180,7 +180,7 @@ def test_what_cannot_be_sealed_or_loaded_is_said(
         local_lab.create_execution(workflow=workflow, dry_run=True).seal()
     shutil.copytree(fresh_home, tmp_path / "another")
     stranger = DerivaML(working_dir=tmp_path / "another")
-    with pytest.raises(DerivaMLStateInconsistency, match="belongs to catalog"):
+    with pytest.raises(DerivaMLStateInconsistency, match="Choose the one that it was made for: its folder with --home"):
         stranger.load_sealed_bag(archive)
     stranger.session.port.close()
     with pytest.raises(DerivaMLIntegrityError, match="no archive"):
