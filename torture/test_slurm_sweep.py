@@ -39,7 +39,7 @@ def run(project: Path, environment: dict[str, str], *arguments: str) -> subproce
 
 
 def statuses(ml: DerivaML) -> tuple[str, list[tuple[int, str]]]:
-    parents = [run for run in ml.find_executions(sort=True) if "[sweep: " in (run.description or "")]
+    parents = [run for run in ml.find_executions(sort=True) if run.list_execution_children()]
     table = TableName(ml.ml_schema, "Execution_Execution")
     links = select(ml.session, table, {"Execution": parents[0].execution_rid}, sort=("Sequence",))
     found = [(row["Sequence"], str(ml.lookup_execution(row["Nested_Execution"]).status)) for row in links]

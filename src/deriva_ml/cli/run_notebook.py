@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,9 @@ class _Command(click.Command):
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         modes = {"--cfg": "job", "--info": "all"}
-        following = [*arguments[1:], ""]
         read = [
             f"{text}={modes[text]}" if text in modes and (after.endswith(".ipynb") or "=" in after) else text
-            for text, after in zip(arguments, following, strict=True)
+            for text, after in zip_longest(arguments, arguments[1:], fillvalue="")
         ]
         return super().parse_args(context, read)
 

@@ -18,7 +18,7 @@ from deriva_ml.launch.multiruns import (
     get_multirun_config,
     list_multirun_configs,
 )
-from deriva_ml.launch.nearest import nearest_names
+from deriva_ml.launch.nearest import ADDED, nearest_names
 from deriva_ml.launch.registration import (
     find_configs,
     groups,
@@ -72,7 +72,7 @@ def completions(config_dir: str | None, incomplete: str) -> list[str]:
     """
     _load(find_configs(config_dir))
     entries = [
-        f"{'+' if group == 'experiment' else ''}{group}={name}"
+        f"{'+' if group in ADDED else ''}{group}={name}"
         for group, names in groups().items()
         if group not in ("", "hydra")
         for name in names
@@ -233,7 +233,7 @@ def _refuse_positionals(overrides: Sequence[str]) -> None:
             )
         if "=" not in text and not text.startswith("~"):
             near = [
-                f"{'+' if group == 'experiment' else ''}{group}={text}"
+                f"{'+' if group in ADDED else ''}{group}={text}"
                 for group, names in groups().items()
                 if group and text in names
             ]

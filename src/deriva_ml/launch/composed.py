@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,16 @@ class Composed:
 def shown_overrides(overrides: Iterable[str]) -> list[str]:
     """Return the overrides that say what is computed; not those that say where and whether it is recorded."""
     return [text for text in overrides if not text.lstrip("+~").startswith(_ABOUT_THE_RUN)]
+
+
+def begun_with(overrides: Iterable[str], added: Container[str]) -> list[str]:
+    """Return the overrides that a sweep's job had from the beginning, without those that ``--continue`` added.
+
+    Example:
+        >>> begun_with(["lr=0.1", "epochs=3"], {"epochs=3"})
+        ['lr=0.1']
+    """
+    return [text for text in shown_overrides(overrides) if text not in added]
 
 
 def composed() -> Composed:

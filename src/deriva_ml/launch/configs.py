@@ -1,7 +1,5 @@
 """The root configurations: what a run, and what a notebook, is composed of."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,6 +43,8 @@ def create_model_config(
     return builds(run_model, description=description, populate_full_signature=True, hydra_defaults=defaults, **more)
 
 
+# The types of its fields are no texts (this file has no `from __future__ import annotations`): those of a subclass are read
+# in the module of the subclass, and where one of them is not known there, none would be checked.
 @dataclass
 class BaseConfig:
     """What every notebook is configured with; subclasses add fields of their own.

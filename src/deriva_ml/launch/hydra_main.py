@@ -18,12 +18,13 @@ from hydra._internal.utils import _run_hydra, get_args_parser
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, ValueType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from deriva_ml.errors import DerivaMLConfigurationError
+from deriva_ml.launch.multiruns import list_multirun_configs
 from deriva_ml.launch.nearest import keys_of, nearest_names, suggestion
 from deriva_ml.launch.registration import groups
 from deriva_ml.settings import find_home
@@ -136,6 +137,36 @@ def fixed(overrides: Sequence[str]) -> list[str]:
     return [str(each.input_line) for each in parsed if not each.is_sweep_override()]
 
 
+def first_job(config_name: str, overrides: Sequence[str]) -> None:
+    """Compose the first job of a sweep, and look up every entry of a group that it names, before anything is recorded.
+
+    Raises:
+        DerivaMLConfigurationError: as :func:`main`.
+    """
+    first = fixed(overrides)
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        written = [f"{override.get_key_element()}={value}" for value in _values(override)]
+        _refuse_unknown_entries(config_name, override.key_or_group, written)
+        first += written[:1]
+    with explained(config_name, overrides):
+        _composed(config_name, first)
+
+
+def _values(override: Override) -> list[str]:
+    """Return the values that an override lists; none of those that only a sweeper can choose."""
+    listed = override.is_discrete_sweep() and override.value_type is not ValueType.GLOB_CHOICE_SWEEP
+    return list(override.sweep_string_iterator()) if listed else []
+
+
+def _refuse_unknown_entries(config_name: str, group: str, written: Sequence[str]) -> None:
+    known = groups().get(group)
+    for text in written if known else ():
+        value = text.partition("=")[2]
+        if value not in (*(known or ()), "null"):
+            with explained(config_name, [text]):
+                raise HydraException(f"Could not find '{group}/{value}'.")
+
+
 def _composed(config_name: str, overrides: Sequence[str]) -> DictConfig:
     GlobalHydra.instance().clear()
     with initialize(version_base=VERSION_BASE, config_path=None):
@@ -189,10 +220,16 @@ def _unreadable(overrides: Sequence[str]) -> str | None:
 def _hints(config_name: str, overrides: Sequence[str]) -> list[tuple[str, str]]:
     """Return every wrong override with what to write instead."""
     options = {group: names for group, names in groups().items() if group and group != "hydra"}
+    options |= {"multirun": list_multirun_configs()}
     keys = _keys(config_name, overrides, options)
-    asked = [text for text in overrides if not text.lstrip("+~").startswith("hydra")]
+    options |= {f"hydra/{kind}": _plugins(kind) for kind in ("launcher", "sweeper")}
+    asked = [text for text in overrides if not text.lstrip("+~").startswith("hydra.")]
     found = [(text, suggestion(text, options, keys)) for text in asked]
     return [(text, hint) for text, hint in found if hint]
+
+
+def _plugins(kind: str) -> list[str]:
+    return sorted(name.removesuffix(".yaml") for name in ConfigStore.instance().repo["hydra"].get(kind, ()))
 
 
 def _keys(config_name: str, overrides: Sequence[str], options: dict[str, list[str]]) -> list[str]:

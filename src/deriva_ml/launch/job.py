@@ -56,8 +56,12 @@ class Job:
             self.metrics.pop(RETURN_VALUE, None)
 
     def is_done(self, overrides: Sequence[str]) -> bool:
-        """Return whether this is the job with these overrides, recorded and committed."""
-        same = self.overrides == ANY_OVERRIDES or ", ".join(self.overrides) == ", ".join(overrides)
+        """Return whether this is the job with these overrides, recorded and committed.
+
+        It may have had more: what ``--continue`` added.
+        """
+        had = f", {', '.join(self.overrides)}, "
+        same = self.overrides == ANY_OVERRIDES or all(f", {text}, " in had for text in overrides)
         return same and self.status == COMMITTED and self.parent is not None
 
     def returned(self, value: Any, execution: Execution) -> None:
@@ -82,13 +86,16 @@ class Job:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         """Note how the job ended. In a sweep its failure is a fact to be noted and does not stop the siblings."""
+        failed = isinstance(error, Exception | SystemExit)
         if error is not None:
-            self.status = "Failed" if isinstance(error, Exception) else INTERRUPTED
+            self.status = "Failed" if failed else INTERRUPTED
             self.error = f"{type(error).__name__}: {error}"
         self.write()
-        survives = self.number is not None and isinstance(error, Exception)
+        survives = self.number is not None and failed
         if survives and error is not None:
             print(f"Job {self.number} failed.\n{traceback_of(error)}", file=sys.stderr)
+        elif isinstance(error, SystemExit) and self.rid is not None:
+            print(f"Execution {self.rid} is Failed: the model ended by sys.exit({error.code!r}).", file=sys.stderr)
         return survives
 
 

@@ -7,6 +7,8 @@ from difflib import SequenceMatcher, get_close_matches
 from typing import Any
 
 MOST = 3
+ADDED = ("experiment", "multirun", "script_config")
+"""What no default names: it is chosen with a plus."""
 
 
 def keys_of(config: Any, place: str = "") -> Iterator[str]:
@@ -78,7 +80,7 @@ def suggestion(override: str, options: Mapping[str, Iterable[str]], keys: Iterab
 
 
 def _entry(group: str, value: str, names: list[str], sign: str) -> str | None:
-    wanted = "+" if group == "experiment" else ""
+    wanted = "+" if group in ADDED else ""
     if value in names:
         return f"{wanted}{group}={value}" if sign != wanted else None
     near = nearest_names(value, names) or sorted(names)[:MOST]

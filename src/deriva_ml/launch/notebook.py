@@ -41,6 +41,7 @@ from deriva_ml.launch.run import VALIDATE, found_inputs, read_dry_run
 from deriva_ml.launch.task import Task, stored_targets
 from deriva_ml.ml import DerivaML
 from deriva_ml.workflow.source import caller
+from deriva_ml.workflow.workflow import Workflow
 
 _OF_EVERY_NOTEBOOK = {field.name for field in fields(BaseConfig)}
 
@@ -78,9 +79,11 @@ def run_notebook(
     config = _instance(composed)
     connection = connection_of(config.deriva_ml)
     ml = connection.open(ml_class, _hydra_files(connection, composed, chosen))
-    if ml.mode is ConnectionMode.online:
+    if ml.mode is ConnectionMode.online and not read_dry_run(config.dry_run):
         ml.add_term("Workflow_Type", workflow_type, "Notebooks that analyse results")
-    workflow = ml.create_workflow(workflow_name or name, workflow_type, config.description or None)
+    workflow = Workflow(
+        name=workflow_name or name, workflow_type=[workflow_type], description=config.description or None
+    )
     return ml, _begun(ml, _configuration(config, workflow, chosen), config.dry_run), config
 
 

@@ -16,6 +16,7 @@ from deriva_ml.errors import DerivaMLConfigurationError
 from deriva_ml.launch.configs import ROOT_NAME, create_model_config
 from deriva_ml.launch.connection import DerivaMLConfig
 from deriva_ml.launch.failures import users_code
+from deriva_ml.launch.nearest import ADDED
 
 PLACES = ("configs", "src/configs")
 
@@ -99,7 +100,7 @@ def load_configs(package_name: str = "configs") -> list[str]:
         names.sort(key=lambda name: name == "experiments")
         for name in names:
             importlib.import_module(f"{package_name}.{name}")
-    register()
+        register()
     return names
 
 
@@ -143,7 +144,7 @@ def menu(sweeps: Iterable[str]) -> str:
     known = {group: names for group, names in groups().items() if group not in ("", "hydra")}
     lines: list[str] = []
     for group, names in known.items():
-        lines += [f"{group}=" if group != "experiment" else "+experiment=", *(f"    {name}" for name in names)]
+        lines += [f"{'+' if group in ADDED else ''}{group}=", *(f"    {name}" for name in names)]
     named = sorted(sweeps)
     lines += ["+multirun=", *(f"    {name}" for name in named)] if named else []
     return "\n".join([*lines, "--config-name", *(f"    {name}" for name in roots())])

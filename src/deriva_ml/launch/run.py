@@ -6,7 +6,7 @@ import functools
 import inspect
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from deriva_ml.enums import ConnectionMode
 from deriva_ml.errors import DerivaMLConfigurationError
@@ -18,13 +18,15 @@ from deriva_ml.launch.composed import as_list, composed, plain
 from deriva_ml.launch.connection import connection_of
 from deriva_ml.launch.job import Job, current_job
 from deriva_ml.launch.nearest import nearest_names
-from deriva_ml.launch.settlement import keep_what_is_left
+from deriva_ml.launch.settlement import fail_after_its_end, keep_what_is_left
 from deriva_ml.ml import DerivaML
+from deriva_ml.workflow.workflow import Workflow, check_types
 
 VALIDATE = "validate"
 _GIVEN = ("ml_instance", "execution")
 
 
+@runtime_checkable
 class DerivaMLModel(Protocol):
     """A model function: its own settings as keywords, and two that deriva-ml gives."""
 
@@ -64,6 +66,8 @@ def run_model(
         parameters=settings_of(model),
     )
     dry = read_dry_run(dry_run)
+    if dry and isinstance(workflow, Workflow):
+        check_types(ml.session, workflow.workflow_type)  # what the run itself would refuse
     if dry == VALIDATE:
         validate(ml, configuration)
         job.status = "valid"
@@ -80,7 +84,7 @@ def _recorded(
         nest(ml.session, job.parent, execution.execution_rid, job.number)
     try:
         with execution, job.measuring(execution):
-            value = model(ml_instance=ml, execution=execution)
+            value = _returned(model, ml, execution)
             job.returned(value, execution)
         if ml.mode is ConnectionMode.offline:
             print(
@@ -94,6 +98,17 @@ def _recorded(
     finally:
         job.status = str(execution.status)
     return value
+
+
+def _returned(model: Callable[..., Any], ml: DerivaML, execution: Execution) -> Any:
+    """Return what the model function returns; ``sys.exit()`` in it is a return as well."""
+    try:
+        return model(ml_instance=ml, execution=execution)
+    except BaseException as error:
+        if isinstance(error, SystemExit) and not error.code:
+            return None
+        fail_after_its_end(execution, error)
+        raise
 
 
 def chosen_model(script_config: Any, model_config: Any) -> Callable[..., Any]:

@@ -13,8 +13,20 @@ def keep_what_is_left(execution: Execution, error: BaseException) -> None:
     offline = execution.catalog is not None and execution.catalog.offline
     if execution.dry_run or offline or not failed or not execution.pending_summary().has_pending:
         return
+    _commit_and_fail(execution, execution.error or str(error), error)
+
+
+def fail_after_its_end(execution: Execution, error: BaseException) -> None:
+    """A model that stopped or committed its own execution, and then failed, did not end well: commit the rest, and say Failed."""
+    ended = execution.status in (ExecutionStatus.Stopped, ExecutionStatus.Uploaded)
+    offline = execution.catalog is not None and execution.catalog.offline
+    if ended and not execution.dry_run and not offline:
+        _commit_and_fail(execution, f"{type(error).__name__}: {error}", error)
+
+
+def _commit_and_fail(execution: Execution, reason: str, error: BaseException) -> None:
     try:
-        commit_and_fail(execution, execution.error or str(error))
+        commit_and_fail(execution, reason)
     except (DerivaMLException, OSError) as second:
         error.add_note(f"What execution {execution.execution_rid} left could not be committed: {second}")
 

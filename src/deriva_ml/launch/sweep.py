@@ -24,9 +24,9 @@ from deriva_ml.execution import liveness
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
 from deriva_ml.launch.code import launched
-from deriva_ml.launch.composed import choices_of, shown_overrides
+from deriva_ml.launch.composed import choices_of
 from deriva_ml.launch.connection import connection_of
-from deriva_ml.launch.hydra_main import composition, main, parse, place_output
+from deriva_ml.launch.hydra_main import composition, first_job, main, parse, place_output
 from deriva_ml.launch.job import NOT_STARTED
 from deriva_ml.launch.launchers import watched
 from deriva_ml.launch.run import read_dry_run
@@ -45,7 +45,9 @@ def run_sweep(plan: SweepPlan, task: Task, metrics: Sequence[str] = ()) -> bool:
     Raises:
         DerivaMLConfigurationError: the configuration cannot be composed, or calls what it should not; nothing was recorded.
     """
-    config = composition(plan.config_name, parse(plan.arguments).overrides)
+    overrides = parse(plan.arguments).overrides
+    config = composition(plan.config_name, overrides)
+    first_job(plan.config_name, overrides)
     task.check(config)
     os.environ[HOME_VARIABLE] = str(find_home())
     plan, task = _seeded(plan, config), replace(task, keeps_values=optimises(config))
@@ -83,7 +85,7 @@ def continue_sweep(
         parent = ml.executions.adopt(rid)
         for job in jobs_in(folder / "jobs"):
             settle(ml, job, rid)
-        task = replace(task, parent=rid, folder=folder / "jobs", keeps_values=optimises(config))
+        task = replace(task, parent=rid, folder=folder / "jobs", keeps_values=optimises(config), added=plan.added())
         trouble = _launched(ml, plan, task, folder)
     return finish(parent, folder, metrics, config, trouble)
 
@@ -109,10 +111,9 @@ def _parent(ml: DerivaML, plan: SweepPlan, config: DictConfig) -> Execution:
         )
     with launched(config):
         workflow = instantiate(config.workflow)
-    described = f"{plan.description or config.description} [sweep: {', '.join(shown_overrides(plan.overrides))}]"
     configuration = ExecutionConfiguration(
         workflow=workflow,
-        description=described,
+        description=plan.described(config.description),
         config_choices=choices_of(config.hydra),
         parameters={"sweep": plan.document(ml.workspace)},
     )
@@ -121,7 +122,7 @@ def _parent(ml: DerivaML, plan: SweepPlan, config: DictConfig) -> Execution:
 
 def _jobs(plan: SweepPlan, task: Task, folder: Path) -> None:
     place_output(plan.config_name, folder / "hydra")
-    with watched(noting(folder / "jobs", task.parent), losing(folder / "jobs")):
+    with watched(noting(folder / "jobs", task.parent, task.added), losing(folder / "jobs")):
         main(task, plan.config_name, plan.arguments)
 
 

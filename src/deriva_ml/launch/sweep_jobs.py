@@ -12,7 +12,7 @@ from deriva_ml.catalog.rows import select
 from deriva_ml.errors import DerivaMLBusyError
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.states import ExecutionStatus
-from deriva_ml.launch.composed import shown_overrides
+from deriva_ml.launch.composed import begun_with, shown_overrides
 from deriva_ml.launch.job import (
     ANY_OVERRIDES,
     COMMITTED,
@@ -28,6 +28,7 @@ from deriva_ml.launch.settlement import commit_and_fail
 from deriva_ml.launch.sweep_plan import content_of
 from deriva_ml.ml import DerivaML
 from deriva_ml.names import TableName
+from deriva_ml.workflow.registry import NEWEST_FIRST
 
 _SUFFIX = re.compile(r"(?:^| )(?:\[overrides: (?P<overrides>.*)\] )?\[Job \d+\]$", re.DOTALL)
 
@@ -38,13 +39,15 @@ def jobs_in(folder: Path) -> list[Job]:
     return sorted(jobs, key=lambda job: job.number or 0)
 
 
-def noting(folder: Path, parent: str | None) -> Callable[[int, Sequence[str]], None]:
+def noting(
+    folder: Path, parent: str | None, added: frozenset[str] = frozenset()
+) -> Callable[[int, Sequence[str]], None]:
     """Return what notes a job before it starts: one that never does is then missed by nobody."""
 
     def note(number: int, overrides: Sequence[str]) -> None:
-        file, shown = folder / f"{number}.json", tuple(shown_overrides(overrides))
-        if not (file.exists() and read_job(file).is_done(shown)):
-            Job(shown, number, parent, file).write()
+        file = folder / f"{number}.json"
+        if not (file.exists() and read_job(file).is_done(begun_with(overrides, added))):
+            Job(tuple(shown_overrides(overrides)), number, parent, file).write()
 
     return note
 
@@ -121,15 +124,18 @@ def gather(ml: DerivaML, parent: str, folder: Path) -> list[str]:
     links = select(ml.session, TableName(ml.ml_schema, "Execution_Execution"), {"Execution": parent})
     number_of = {row["Nested_Execution"]: row["Sequence"] for row in links if row["Sequence"] is not None}
     known = {job.rid for job in jobs_in(folder)}
+    done = {job.number for job in jobs_in(folder) if job.status == COMMITTED}
     table = TableName(ml.ml_schema, "Execution")
-    rows = select(ml.session, table, {"RID": list(number_of)}) if number_of else []
+    rows = select(ml.session, table, {"RID": list(number_of)}, sort=NEWEST_FIRST) if number_of else []
     said = []
     for row in rows:
         if row["RID"] in known:
             continue
         number, status = int(number_of[row["RID"]]), ExecutionStatus(row["Status"] or ExecutionStatus.Created)
         if status is ExecutionStatus.Uploaded:
-            _found(ml, row, number, parent, folder / f"{number}.json")
+            if number not in done:
+                _found(ml, row, number, parent, folder / f"{number}.json")
+                done.add(number)
         elif status in _ENDS:
             ml.mark_execution(row["RID"], _ENDS[status], _repeated(number, parent))
             said.append(f"Job {number}, execution {row['RID']}, was {status} in another workspace: it runs again.")

@@ -14,6 +14,7 @@ from deriva_ml.catalog import objects
 from deriva_ml.environment.host import host_name
 from deriva_ml.errors import DerivaMLNotFoundError
 from deriva_ml.files import write_whole
+from deriva_ml.launch.composed import Composed
 from deriva_ml.ml import DerivaML
 from deriva_ml.rid import check_rid
 
@@ -29,6 +30,10 @@ class SweepPlan:
     description: str = ""
     folder: str = ""
 
+    def described(self, description: str) -> str:
+        """Return what the parent's description says: that of the sweep's name, else ``description`` with the overrides."""
+        return self.description or Composed(overrides=self.overrides).described(description)
+
     def write(self, folder: Path) -> None:
         """Keep the plan in the sweep's folder."""
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,6 +43,10 @@ class SweepPlan:
         """Return the plan with further arguments, unless it ends with them already."""
         known = self.arguments[len(self.arguments) - len(more) :] == more
         return self if known else replace(self, arguments=(*self.arguments, *more))
+
+    def added(self) -> frozenset[str]:
+        """Return the arguments that ``--continue`` added to those that the sweep began with."""
+        return frozenset(self.arguments).difference(self.overrides)
 
     def document(self, workspace: Path) -> dict[str, Any]:
         """Return the plan as the parent's parameters keep it: without paths but that of the workspace where it began."""

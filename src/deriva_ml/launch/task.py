@@ -18,7 +18,7 @@ from deriva_ml.errors import DerivaMLBusyError
 from deriva_ml.execution import liveness
 from deriva_ml.launch import safety
 from deriva_ml.launch.code import launched, lies_in
-from deriva_ml.launch.composed import Composed, composed, shown_overrides
+from deriva_ml.launch.composed import Composed, begun_with, composed, shown_overrides
 from deriva_ml.launch.failures import UserCodeError, users_code
 from deriva_ml.launch.job import Job, following, read_job
 from deriva_ml.names import DRY_RUN_RID
@@ -29,7 +29,8 @@ _PATIENCE = 1.0
 @dataclass(frozen=True)
 class Task:
     """The task function; it travels to workers, so it is a value. ``folder`` takes the facts of a sweep's jobs;
-    with ``keeps_values`` what they return is recorded among their metrics, because the sweeper asks for it.
+    with ``keeps_values`` what they return is recorded among their metrics, because the sweeper asks for it. ``added`` are
+    the overrides that ``--continue`` added.
     """
 
     roots: tuple[str, ...]
@@ -37,6 +38,7 @@ class Task:
     parent: str | None = None
     folder: Path | None = None
     keeps_values: bool = False
+    added: frozenset[str] = frozenset()
 
     def __call__(self, config: DictConfig) -> Any:
         """Run the job of ``config``; in a sweep one that is committed already gives its value again."""
@@ -95,7 +97,7 @@ class Task:
             return None
         job = read_job(file)
         valued = job.value is not None or not self.keeps_values
-        return job if valued and job.is_done(shown_overrides(how.overrides)) else None
+        return job if valued and job.is_done(begun_with(how.overrides, self.added)) else None
 
 
 def call_of(config: DictConfig) -> Callable[[], Any]:

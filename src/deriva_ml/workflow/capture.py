@@ -114,7 +114,7 @@ def _in_tree(tree: git.Tree, source: Source, path: Path, allow_dirty: bool) -> C
     if tree.remote is None:
         problems.append(f"The repository {tree.root} has no remote: the URL is local to this machine.")
     if url is not None and not git.is_committed(tree, path):
-        url = f"file://{path}"
+        url = path.as_uri()
         problems.append(f"{path} is not in the commit: the URL is that of the file on this machine.")
     if tree.commit is None:
         problems.append(f"The repository {tree.root} has no commit yet.")

@@ -120,14 +120,18 @@ def browsable(address: str) -> str:
     Example:
         >>> browsable("git@github.com:org/repo.git"), browsable("https://me:token@host/org/repo.git")
         ('https://github.com/org/repo', 'https://host/org/repo')
+        >>> browsable("https://host/org/repo.git?private_token=secret"), browsable("/srv/my repo.git")
+        ('https://host/org/repo', 'file:///srv/my%20repo')
     """
-    plain = strip_credentials(address.strip()).removesuffix("/").removesuffix(".git")
+    given = strip_credentials(address.strip())
+    local = given.startswith(("/", "file:"))
+    plain = (given if local else re.split("[?#]", given)[0]).removesuffix("/").removesuffix(".git")
     for scheme in ("ssh://", "git://", "git+ssh://"):
         if plain.startswith(scheme):
             host, _, path = plain.removeprefix(scheme).partition("/")
             return f"https://{host.partition(':')[0]}/{path}"
     if plain.startswith("/"):
-        return f"file://{plain}"
+        return Path(plain).as_uri()
     short = None if "://" in plain else _SCP_ADDRESS.match(plain)
     return f"https://{short['host']}/{short['path'].lstrip('/')}" if short else plain
 
@@ -140,7 +144,7 @@ def address(tree: Tree, path: Path) -> str | None:
         inside = path.resolve().relative_to(tree.root.resolve())
     except ValueError as error:
         raise GitUnknown(f"{path} lies outside the repository {tree.root}") from error
-    base = tree.remote or f"file://{tree.root}"
+    base = tree.remote or tree.root.as_uri()
     return f"{base}/blob/{tree.commit}/{'/'.join(encode(part) for part in inside.parts)}"
 
 

@@ -45,6 +45,8 @@ def train(epochs=5, lr=0.1, fail=False, wait=0.0, ml_instance=None, execution=No
     if os.environ.get("DIE_AT") == str(lr):
         os.kill(os.getpid(), 9)
     time.sleep(wait or float(os.environ.get("WAIT", "0")))
+    if fail == "exit":
+        raise SystemExit(3)
     if fail:
         raise ValueError("the loss is not finite")
     return lr * epochs

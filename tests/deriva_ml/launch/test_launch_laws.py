@@ -5,21 +5,33 @@ from __future__ import annotations
 import doctest
 import importlib
 import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from deriva_ml.catalog.remote import RemotePort
-from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLValidationError
+from deriva_ml.cli.run_notebook import command as run_notebook_command
+from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLInvalidTerm, DerivaMLValidationError
 from deriva_ml.execution import (
     AssetSpec,
     AssetSpecConfig,
+    BaseConfig,
     DatasetSpecConfig,
+    DerivaMLModel,
     LocalFileConfig,
     get_multirun_config,
+    get_notebook_configuration,
     list_multirun_configs,
+    load_configs,
     multirun_config,
+    notebook_config,
+    run_notebook,
     with_description,
 )
 from deriva_ml.launch.nearest import suggestion
@@ -96,6 +108,9 @@ def test_a_configuration_calls_only_what_is_stored_or_the_projects(config: dict[
         ("model_config.epocs=3", "model_config.epochs=3"),
         ("lerning_rate=1", "model_config.learning_rate=1"),
         ("experiment=fast", "+experiment=fast"),
+        ("script_config=prepare", "+script_config=prepare"),
+        ("multirun=lr", "+multirun=lr_sweep"),
+        ("hydra/launcher=jolib", "hydra/launcher=joblib"),
         ("+model_config=quick", "model_config=quick"),
         ("+model_config.epochs=3", "model_config.epochs=3"),
         ("model_config.epochs=3", None),
@@ -103,7 +118,8 @@ def test_a_configuration_calls_only_what_is_stored_or_the_projects(config: dict[
     ],
 )
 def test_the_override_that_was_meant(wrong: str, right: str | None) -> None:
-    options = {"model_config": ["quick", "default_model"], "experiment": ["fast"]}
+    options = {"model_config": ["quick", "default_model"], "experiment": ["fast"], "multirun": ["lr_sweep"]}
+    options |= {"script_config": ["prepare"], "hydra/launcher": ["basic", "joblib"]}
     keys = ["model_config", "model_config.epochs", "model_config.learning_rate", "description"]
     assert suggestion(wrong, options, keys) == right
 
@@ -136,6 +152,7 @@ def test_a_model_function_must_take_what_it_is_given() -> None:
     with pytest.raises(DerivaMLConfigurationError, match="no model function"):
         chosen_model(None, 3)
     assert chosen_model(lambda **settings: 1, None)() == 1
+    assert isinstance(lambda *, ml_instance, execution: 1, DerivaMLModel)
 
 
 def test_sweeps_have_names() -> None:
@@ -167,6 +184,101 @@ def test_a_run_without_a_launcher_is_recorded_as_well(home: Path) -> None:
     assert run_model(DerivaMLConfig(), [], [], "by hand", workflow, fit) == 7
     (record,) = DerivaML().find_executions(workflow_type="Training")
     assert str(record.status) == "Uploaded" and record.description == "by hand"
+
+
+def _exits(execution: Any) -> None:
+    sys.exit()
+
+
+def _exits_with_a_code(execution: Any) -> None:
+    sys.exit(3)
+
+
+def _commits_and_fails(execution: Any) -> None:
+    execution.execution_stop()
+    execution.commit_output_assets()
+    raise ValueError("the test set is empty")
+
+
+def _stops_and_fails(execution: Any) -> None:
+    execution.execution_stop()
+    raise ValueError("the test set is empty")
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "reason"),
+    [
+        (_exits, "Uploaded", ""),
+        (_exits_with_a_code, "Failed", "SystemExit: 3"),
+        (_commits_and_fails, "Failed", "ValueError: the test set is empty"),
+        (_stops_and_fails, "Failed", "ValueError: the test set is empty"),
+    ],
+)
+def test_as_the_model_ends_so_does_its_execution(
+    home: Path, end: Callable[[Any], None], status: str, reason: str
+) -> None:
+    from deriva_ml import DerivaML, DerivaMLConfig, Workflow
+
+    def fit(*, ml_instance: Any, execution: Any) -> None:
+        execution.asset_file_path("Execution_Asset", "line.txt").write_text("3.0")
+        end(execution)
+
+    workflow = Workflow(name="an end", workflow_type="Training", url="file:///model.py", checksum="2" * 40)
+    with suppress(ValueError, SystemExit):
+        run_model(DerivaMLConfig(), [], [], "an end", workflow, fit)
+    (record,) = DerivaML().find_executions(workflow_type="Training")
+    assert (str(record.status), record.status_detail) == (status, reason)
+    assert "line.txt" in {asset.filename for asset in DerivaML().list_execution_assets(record.execution_rid, "Output")}
+
+
+@pytest.mark.parametrize("dry_run", [True, "validate"])
+def test_what_a_run_would_refuse_a_dry_one_refuses(home: Path, dry_run: Any) -> None:
+    from deriva_ml import DerivaMLConfig, Workflow
+
+    workflow = Workflow(name="x", workflow_type="Trainning", url="file:///model.py", checksum="3" * 40)
+    with pytest.raises(DerivaMLInvalidTerm, match="Trainning"):
+        run_model(DerivaMLConfig(), [], [], "", workflow, lambda **settings: 1, dry_run=dry_run)
+
+
+@dataclass
+class Strict(BaseConfig):
+    threshold: float = 0.5
+
+
+@pytest.fixture
+def elsewhere(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder without configurations above it."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_the_fields_of_a_notebooks_configuration_keep_their_types() -> None:
+    notebook_config("strict", Strict, threshold=0.75)
+    assert get_notebook_configuration(Strict, "strict", ["threshold=1e-3"]).threshold == 0.001
+    with pytest.raises(DerivaMLConfigurationError, match="'high'"):
+        get_notebook_configuration(Strict, "strict", ["threshold=high"])
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_a_dry_notebook_makes_no_term() -> None:
+    ml, execution, config = run_notebook(overrides=["dry_run=true"], workflow_type="Unheard of")
+    assert execution.execution_rid == "0000" and config.dry_run is True
+    assert "Unheard of" not in {term.name for term in ml.list_vocabulary_terms("Workflow_Type")}
+
+
+def test_a_notebook_must_be_named() -> None:
+    done = CliRunner().invoke(run_notebook_command, [])
+    assert done.exit_code == 2 and "NOTEBOOK" in done.output
+
+
+def test_an_error_in_what_is_stored_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wrongly_stored").mkdir()
+    (tmp_path / "wrongly_stored" / "__init__.py").write_text(
+        "from hydra_zen import store\nstore(object(), group='model_config', name='no_callable')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DerivaMLConfigurationError, match="wrongly_stored cannot be read"):
+        load_configs("wrongly_stored")
 
 
 def test_the_token_of_the_environment_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:

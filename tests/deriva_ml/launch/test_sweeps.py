@@ -47,7 +47,7 @@ def test_a_named_sweep_is_a_parent_with_children_in_sequence(place: tuple[Path, 
     ml = DerivaML(working_dir=home)
     record = ml.lookup_execution(parent)
     assert str(record.status) == "Uploaded"
-    assert record.description == "Which learning rate? [sweep: model_config.lr=0.1,0.01, model_config.epochs=2]"
+    assert record.description == "Which learning rate?"
     names = {asset.filename for asset in ml.list_execution_assets(parent, "Output")}
     assert {"sweep.json", "sweep.md"} <= names
     described = [child.description for child in record.list_execution_children()]
@@ -63,12 +63,41 @@ def test_a_named_sweep_is_a_parent_with_children_in_sequence(place: tuple[Path, 
 
 def test_a_failing_job_does_not_lose_its_siblings(place: tuple[Path, Path]) -> None:
     project, home = place
-    done = call(project, home, "run", "-m", "model_config.fail=false,true", "model_config.epochs=1,3")
+    done = call(project, home, "run", "-m", "model_config.fail=true,exit,false", "model_config.epochs=3")
     assert done.returncode == 1
     assert "the loss is not finite" in done.stderr and "--continue" in done.stderr
     parent = parent_in(done)
-    assert children(home, parent) == [(0, "Uploaded"), (1, "Uploaded"), (2, "Failed"), (3, "Failed")]
-    assert "2 of 4 jobs committed" in str(DerivaML(working_dir=home).lookup_execution(parent).status_detail)
+    assert children(home, parent) == [(0, "Failed"), (1, "Failed"), (2, "Uploaded")]
+    record = DerivaML(working_dir=home).lookup_execution(parent)
+    assert "1 of 3 jobs committed" in str(record.status_detail)
+    assert record.description == "digits [overrides: model_config.fail=true,exit,false, model_config.epochs=3]"
+
+
+def test_what_is_committed_stays_whatever_the_others_are_given(place: tuple[Path, Path]) -> None:
+    project, home = place
+    parent = parent_in(call(project, home, "run", "-m", "model_config.fail=true,false"))
+    for more in (["model_config.epochs=2"], []):
+        again = call(project, home, "run", "--continue", parent, *more)
+        assert again.returncode == 1 and "1 of 2 jobs committed" in again.stdout, again.stderr
+        shutil.rmtree(home / "workspaces")
+    assert sorted(children(home, parent)) == [(0, "Failed")] * 3 + [(1, "Uploaded")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"),
+    [
+        ("model_config.epocs=1,2", "model_config.epochs=1,2?"),
+        ("model_config=quick,quik", "Did you mean model_config=quick?"),
+    ],
+)
+def test_a_sweep_over_what_is_not_there_is_refused_before_it_is_recorded(
+    place: tuple[Path, Path], wrong: str, right: str
+) -> None:
+    project, home = place
+    before = len(list(DerivaML(working_dir=home).find_executions()))
+    done = call(project, home, "run", "-m", wrong)
+    assert done.returncode == 1 and right in done.stderr
+    assert len(list(DerivaML(working_dir=home).find_executions())) == before
 
 
 def test_an_interrupted_sweep_goes_on_where_it_stopped(place: tuple[Path, Path]) -> None:

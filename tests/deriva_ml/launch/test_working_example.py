@@ -63,6 +63,6 @@ def test_a_sweep_is_compared_and_traced(place: tuple[Path, Path]) -> None:
     files = {asset.filename: asset for asset in ml.list_execution_assets(record.execution_rid, "Output")}
     assert {"ranking.csv", "comparison.png"} <= set(files)
     lineage = ml.lookup_lineage(files["ranking.csv"].asset_rid)
-    sweep = next(run for run in ml.find_executions(sort=True) if "[sweep: " in str(run.description))
+    sweep = next(run for run in ml.find_executions(sort=True) if run.list_execution_children())
     jobs = {run.execution_rid for run in sweep.list_execution_children()}
     assert len(jobs) == 3 and jobs <= {node.execution.rid for node in lineage.nodes()}

@@ -133,7 +133,9 @@ def test_another_repository_in_the_environment_is_not_asked(
         ("github.com:org/repo", "https://github.com/org/repo"),
         ("ssh://git@host.org:2222/org/repo.git", "https://host.org/org/repo"),
         ("git://host.org/repo.git", "https://host.org/repo"),
+        ("https://host/org/repo.git?private_token=secret", "https://host/org/repo"),
         ("/srv/git/repo.git", "file:///srv/git/repo"),
+        ("/srv/our git/repo.git", "file:///srv/our%20git/repo"),
         ("file:///srv/git/repo.git", "file:///srv/git/repo"),
     ],
 )
