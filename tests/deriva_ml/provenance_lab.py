@@ -15,7 +15,9 @@ from deriva_ml.catalog import objects
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.rows import insert
 from deriva_ml.dataset.dataset import Dataset, create_dataset
+from deriva_ml.feature.feature import create_feature
 from deriva_ml.names import TableName
+from deriva_ml.vocabulary import add_term
 
 
 @dataclass
@@ -108,10 +110,10 @@ def lab(ml: DerivaML, tmp_path: Path) -> Lab:
     tables.create_table(ml.session, TableDefinition(name="Subject", column_defs=columns))
     tables.create_vocabulary(ml.session, "Grade", "how bad it is", None, "lab")
     for term in ("Mild", "Severe"):
-        ml.add_term("Grade", term, term)
+        add_term(ml.session, "Grade", term, term)
     tables.create_asset(ml.session, "Image", referenced_tables=["Subject"])
     tables.create_asset(ml.session, "Model")
-    ml.create_feature("Image", "Severity", terms=["Grade"])
+    create_feature(ml.session, "Image", "Severity", terms=["Grade"])
     ml.add_dataset_element_type("Image")
     ml.add_dataset_element_type("Subject")
     return Lab(ml, folder)

@@ -387,10 +387,10 @@ def test_importing_and_opening_load_nothing_heavy(home: Path) -> None:
 
 
 def test_opening_again_is_quick(embedded_ml: DerivaML) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(10):
         DerivaML()
-    assert (time.perf_counter() - start) / 10 < 0.05
+    assert (time.process_time() - start) / 10 < 0.05
 
 
 def test_a_configuration_and_a_context_file_open_the_catalog(tmp_path: Path) -> None:

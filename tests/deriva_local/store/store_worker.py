@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -34,6 +35,11 @@ def send(service: Service, method: str, target: str, body: Any = None) -> Any:
     return json.loads(response.body) if response.headers.get("Content-Type") == "application/json" else None
 
 
+def tell(line: str) -> None:
+    """Print a line in one piece, whoever else prints there."""
+    os.write(sys.stdout.fileno(), f"{line}\n".encode())
+
+
 def notes(folder: Path) -> str:
     """Make a catalog with the table ``S:Note``; return the address of its rows."""
     service = Service(folder)
@@ -46,7 +52,7 @@ def notes(folder: Path) -> str:
 def start(folder: Path) -> None:
     """Open the store, whether it is there or not, and make a catalog; print its id."""
     service = Service(folder)
-    print(send(service, "POST", "/ermrest/catalog", {})["id"], flush=True)
+    tell(send(service, "POST", "/ermrest/catalog", {})["id"])
 
 
 def insert(folder: Path, target: str, label: str, count: str) -> None:
@@ -54,7 +60,7 @@ def insert(folder: Path, target: str, label: str, count: str) -> None:
     service = Service(folder)
     for number in range(int(count)):
         row = send(service, "POST", f"{target}?defaults=RID", [{"Text": f"{label} {number}"}])[0]
-        print(row["RID"], row["Text"], flush=True)
+        tell(f"{row['RID']} {row['Text']}")
 
 
 def hold(folder: Path, id: str) -> None:
@@ -75,6 +81,20 @@ def unprivileged(folder: Path) -> None:
         print(type(error).__name__, error)
 
 
+def crowd(folder: Path, count: str, verb: str, *arguments: str) -> None:
+    """Do a verb in so many processes at one moment; ``{}`` in the arguments is the number of the process."""
+    fork = multiprocessing.get_context("fork")
+    each = [[argument.format(number) for argument in arguments] for number in range(int(count))]
+    members = [fork.Process(target=VERBS[verb], args=(folder, *given)) for given in each]
+    for member in members:
+        member.start()
+    for member in members:
+        member.join()
+    sys.exit(any(member.exitcode for member in members))
+
+
+VERBS = {"start": start, "insert": insert, "hold": hold, "unprivileged": unprivileged, "crowd": crowd}
+
 if __name__ == "__main__":
     verb, place, *rest = sys.argv[1:]
-    {"start": start, "insert": insert, "hold": hold, "unprivileged": unprivileged}[verb](Path(place), *rest)
+    VERBS[verb](Path(place), *rest)

@@ -37,21 +37,20 @@ def texts(folder: Path, target: str) -> list[str]:
 
 def test_sixty_four_processes_start_on_a_store_that_is_not_there(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / "store"
-    workers = [spawn("start", folder) for _ in range(64)]
-    ended = [(*worker.communicate(timeout=100), worker.returncode) for worker in workers]
-    assert [told for _, told, code in ended if code] == []
-    assert sorted(int(out) for out, _, _ in ended) == list(range(1, 65))
+    crowd = spawn("crowd", folder, "64", "start")
+    out, told = crowd.communicate(timeout=100)
+    assert (told, crowd.returncode) == ("", 0)
+    assert sorted(int(id) for id in out.split()) == list(range(1, 65))
     assert len(Store(folder).catalogs()) == 64
 
 
 def test_eight_processes_insert_side_by_side(tmp_path: Path) -> None:
     folder = tmp_path / "store"
     target = notes(folder)
-    workers = [spawn("insert", folder, target, f"worker {number}", "25") for number in range(8)]
-    ended = [(*worker.communicate(timeout=100), worker.returncode) for worker in workers]
-    assert [told for _, told, code in ended if code] == []
-    rids = [line.split()[0] for out, _, _ in ended for line in out.splitlines()]
-    assert len(set(rids)) == 200
+    crowd = spawn("crowd", folder, "8", "insert", target, "worker {}", "25")
+    out, told = crowd.communicate(timeout=100)
+    assert (told, crowd.returncode) == ("", 0)
+    assert len({line.split()[0] for line in out.splitlines()}) == 200
     assert sorted(texts(folder, target)) == sorted(f"worker {w} {n}" for w in range(8) for n in range(25))
 
 
@@ -141,7 +140,7 @@ def test_a_writer_that_waits_too_long_is_told_to_try_again(tmp_path: Path) -> No
     with pytest.raises(Refusal) as refusal, database.write(owner):
         pass
     assert refusal.value.status == 503
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
     holder.communicate("", timeout=20)
     with database.write(owner) as session:
         session.data_changed()

@@ -46,9 +46,9 @@ def test_a_user_who_does_not_exist_takes_as_long(accounts: Accounts) -> None:
     passwords.nobody_s()
     spent = {}
     for name in ("ada", "nobody"):
-        started = time.perf_counter()
+        started = time.process_time()
         assert not accounts.is_password(name, "guess")
-        spent[name] = time.perf_counter() - started
+        spent[name] = time.process_time() - started
     assert 0.2 < spent["nobody"] / spent["ada"] < 5
 
 

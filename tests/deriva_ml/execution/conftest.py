@@ -9,22 +9,21 @@ from typing import Any
 
 import pytest
 
-from deriva_ml import ColumnDefinition, DerivaML, Workflow
+from deriva_ml import ColumnDefinition, DerivaML, Workflow, tables
 from deriva_ml.catalog.rows import select
+from deriva_ml.catalog.schema_cache import keep
 from deriva_ml.execution.execution import Execution
+from deriva_ml.feature.feature import create_feature
 from deriva_ml.names import TableName
+from deriva_ml.vocabulary import add_term
+
+ROADS = ["embedded", "served"]
 
 
 @pytest.fixture
 def workflow() -> Workflow:
     """A workflow that says itself where its code is."""
     return Workflow(name="Train", workflow_type="Training", url="https://example.org/train.py", checksum="abc")
-
-
-@pytest.fixture
-def lab(ml: DerivaML) -> DerivaML:
-    """A catalog, by both roads, with asset tables and a feature."""
-    return furnish(ml)
 
 
 @pytest.fixture(scope="session")
@@ -45,16 +44,32 @@ def local_lab(home: Path, furnished_home: Path) -> Iterator[DerivaML]:
     ml.session.port.close()
 
 
+@pytest.fixture
+def served_lab(remote_ml: DerivaML) -> DerivaML:
+    """The same laboratory on the shared server."""
+    return furnish(remote_ml)
+
+
+@pytest.fixture(params=ROADS)
+def lab(request: pytest.FixtureRequest) -> DerivaML:
+    """The laboratory by both roads: a catalog with asset tables and features."""
+    opened: DerivaML = request.getfixturevalue({"embedded": "local_lab", "served": "served_lab"}[request.param])
+    return opened
+
+
 def furnish(ml: DerivaML) -> DerivaML:
-    ml.create_asset("Image", column_defs=[ColumnDefinition("Subject", "text"), ColumnDefinition("Size", "int4")])
-    ml.create_asset("Mask")
-    ml.create_asset("Scan", column_defs=[ColumnDefinition("Device", "text", nullok=False)])
-    ml.create_vocabulary("Grade")
+    """Make the tables by their rooms: the front door would read the client's model after each."""
+    catalog = ml.session
+    tables.create_asset(catalog, "Image", [ColumnDefinition("Subject", "text"), ColumnDefinition("Size", "int4")])
+    tables.create_asset(catalog, "Mask")
+    tables.create_asset(catalog, "Scan", [ColumnDefinition("Device", "text", nullok=False)])
+    tables.create_vocabulary(catalog, "Grade", "", None, ml.project_name)
     for name in ("Mild", "Severe"):
-        ml.add_term("Grade", name, name)
-    ml.add_term("Asset_Type", "Derived", "made from something else")
-    ml.create_feature("Image", "Grade", terms=["Grade"])
-    ml.create_feature("Image", "Segmentation", assets=["Mask"])
+        add_term(catalog, "Grade", name, name)
+    add_term(catalog, "Asset_Type", "Derived", "made from something else")
+    create_feature(catalog, "Image", "Grade", terms=["Grade"])
+    create_feature(catalog, "Image", "Segmentation", assets=["Mask"])
+    keep(catalog, ml.workspace)
     return ml
 
 

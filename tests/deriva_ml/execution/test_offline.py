@@ -157,7 +157,7 @@ def contents(ml: DerivaML, rows: Rows) -> list[tuple[str, ...]]:
     )
 
 
-@pytest.mark.parametrize("ml", ["embedded"], indirect=True)
+@pytest.mark.parametrize("lab", ["embedded"], indirect=True)
 def test_a_catalog_that_vanishes_at_any_request_ends_the_same(
     lab: DerivaML, new_workflow: Workflow, inputs: dict[str, Any], rows: Rows
 ) -> None:
