@@ -9,6 +9,7 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -119,9 +120,18 @@ def floor(file: str) -> int:
     return next(level for pattern, level in FLOORS if fnmatchcase(file, pattern))
 
 
-def imports_of(file: str) -> Iterator[Import]:
-    tree = ast.parse((SRC / file).read_text())
-    for node, lazy, for_types in _walk(tree, False, False):
+@cache
+def tree_of(file: str) -> ast.Module:
+    return ast.parse((SRC / file).read_text())
+
+
+@cache
+def imports_of(file: str) -> tuple[Import, ...]:
+    return tuple(_imports(file))
+
+
+def _imports(file: str) -> Iterator[Import]:
+    for node, lazy, for_types in _walk(tree_of(file), False, False):
         if isinstance(node, ast.Import):
             yield from (Import(file, node.lineno, alias.name, lazy, for_types) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -144,6 +154,7 @@ def _walk(node: ast.AST, lazy: bool, for_types: bool) -> Iterator[tuple[ast.AST,
         yield from _walk(child, inside, types_here)
 
 
+@cache
 def target_file(module: str) -> str | None:
     """Return the file of one of our modules, None for other people's and for plain package folders."""
     if module.split(".")[0] not in ("deriva_ml", "deriva_local"):
@@ -178,7 +189,7 @@ def test_imports_go_down_only(file: str) -> None:
 def test_laws_do_no_io(file: str) -> None:
     names = {found.module.split(".")[0] for found in imports_of(file) if not found.for_types}
     assert not names & IO_MODULES, f"{file} is a law and imports {sorted(names & IO_MODULES)}"
-    opened = [node.lineno for node in ast.walk(ast.parse((SRC / file).read_text())) if _opens(node)]
+    opened = [node.lineno for node in ast.walk(tree_of(file)) if _opens(node)]
     assert not opened, f"{file} is a law and opens a file at line {opened}"
 
 
@@ -241,7 +252,7 @@ def test_only_the_doors_catch_everything() -> None:
     broad = [
         f"{file}:{node.lineno}"
         for file in files()
-        for node in ast.walk(ast.parse((SRC / file).read_text()))
+        for node in ast.walk(tree_of(file))
         if isinstance(node, ast.ExceptHandler) and _is_broad(node) and file not in doors
     ]
     assert not broad, f"a broad except belongs at a door: {broad}"

@@ -185,12 +185,12 @@ def _tell(run: Run) -> None:
         "Description": found.description,
         "Status": str(S.Created),
     }
-    insert(run.session, run.table, [row], given={"RID"}, skip_conflicts=True)
+    insert(run.session, run.row.table, [row], given={"RID"}, skip_conflicts=True)
     _link_inputs(run)
     _tell_history(run)
     make_folder(run.folder / "sealed")
     upload_metadata(run)
-    run.store.annotate(run.rid, catalog_status=run.catalog_status().value)
+    run.store.annotate(run.rid, catalog_status=run.row.status().value)
     run.staging.write_manifest()
 
 
@@ -216,18 +216,18 @@ def _tell_history(run: Run) -> None:
     """Bring the catalog's row through the states that the run has passed, in their order; each step only from the one before."""
     events = run.store.history(run.rid)
     passed = [S.Created.value, *(became for _, _, became, _, _ in events)]
-    actual = run.catalog_status()
+    actual = run.row.status()
     if actual.value not in passed:  # somebody else drove it on: what to do about that, the table of pairs says
         return
     start = len(passed) - 1 - passed[::-1].index(actual.value)
     for _, was, became, detail, _ in events[start:-1]:
         values = {"Status": became, "Status_Detail": detail}
-        if not update_if(run.session, run.table, run.rid, {"Status": was}, values):
+        if not update_if(run.session, run.row.table, run.rid, {"Status": was}, values):
             return
         actual = S(became)
-    run.created_in_catalog(actual)
+    run.row.said = actual
     if start < len(events) or not events:
-        run.tell(None, run.registered.status)
+        run.row.tell(None, run.registered.status)
 
 
 def _waiting(store: ExecutionStore, rid: str) -> dict[str, list[Any]]:

@@ -20,6 +20,7 @@ from deriva_ml.clock import iso, monotonic, now
 from deriva_ml.environment.host import likely_cause
 from deriva_ml.errors import DerivaMLBusyError, DerivaMLException, DerivaMLOfflineError, DerivaMLUploadError
 from deriva_ml.execution import liveness
+from deriva_ml.execution.catalog_row import OUT_OF_REACH
 from deriva_ml.execution.identify import identify
 from deriva_ml.execution.load import load_assets, load_features, load_links, load_objects, verify
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
@@ -27,7 +28,7 @@ from deriva_ml.execution.plan import AssetGroup, bag_model, bag_payloads, bag_ta
 from deriva_ml.execution.progress import Telling
 from deriva_ml.execution.provenance import record_gaps
 from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
-from deriva_ml.execution.run import OUT_OF_REACH, Run
+from deriva_ml.execution.run import Run
 from deriva_ml.execution.seal import check, seal, to_seal
 from deriva_ml.execution.states import Event, ExecutionStatus
 from deriva_ml.files import write_whole

@@ -143,8 +143,8 @@ def _settled(
         "Status": str(ExecutionStatus.Created),
     }
     with run.session.durable_at_end():
-        insert(run.session, run.table, [row], given={"RID"}, skip_conflicts=True)
-        run.created_in_catalog()
+        insert(run.session, run.row.table, [row], given={"RID"}, skip_conflicts=True)
+        run.row.said = ExecutionStatus.Created
         local = inputs.link(run.session, run.rid, found)
         sent = send_metadata(run)
     mark_metadata(run, sent)

@@ -14,18 +14,16 @@ from typing import Any, Self
 from deriva_ml.asset.asset import Asset
 from deriva_ml.asset.path import AssetFilePath, as_mapping
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.clock import from_iso
 from deriva_ml.dataset.bag import DatasetBag
 from deriva_ml.dataset.dataset import Dataset, create_dataset
 from deriva_ml.dataset.download import download_into
-from deriva_ml.dataset.resolve import resolve_specs
 from deriva_ml.dataset.spec import DatasetSpec, read_spec
-from deriva_ml.errors import DerivaMLException, DerivaMLValidationError
+from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.execution import inputs, liveness, nesting
 from deriva_ml.execution.commit import commit, committed_outputs
 from deriva_ml.execution.configuration import ExecutionConfiguration, plain
 from deriva_ml.execution.create import Created, Place
-from deriva_ml.execution.features import staged_features
+from deriva_ml.execution.features import stage_features
 from deriva_ml.execution.listings import InputDatasets, UploadedAssets
 from deriva_ml.execution.outputs import Outputs
 from deriva_ml.execution.pending import pending_of
@@ -34,7 +32,7 @@ from deriva_ml.execution.report import PendingSummary, UploadCallback, UploadRep
 from deriva_ml.execution.roles import assets_of
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.sealed_bag import seal_bag
-from deriva_ml.execution.states import Event, ExecutionStatus, event_towards, status_named
+from deriva_ml.execution.states import Event, ExecutionStatus, status_named
 
 S = ExecutionStatus
 
@@ -125,12 +123,12 @@ class Execution:
     @property
     def start_time(self) -> datetime | None:
         """When the work began."""
-        return _moment(self._run.registered.start_time)
+        return self._run.registered.started
 
     @property
     def stop_time(self) -> datetime | None:
         """When the work ended."""
-        return _moment(self._run.registered.stop_time)
+        return self._run.registered.stopped
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -181,16 +179,7 @@ class Execution:
             if error is None or (isinstance(error, SystemExit) and not error.code):
                 self.execution_stop()
             else:
-                self._fail(error)
-
-    def _fail(self, error: BaseException) -> None:
-        """Record the user's error; whatever goes wrong with that does not take its place."""
-        reason = f"{type(error).__name__}: {error}"
-        try:
-            self._run.happen(Event.FAIL, reason, values={"error": reason})
-            self._leave_block()
-        except (DerivaMLException, OSError) as second:
-            error.add_note(f"deriva-ml could not record this failure of execution {self.execution_rid}: {second}")
+                self._run.fail(error)
 
     def execute(self) -> Self:
         """Return the execution itself, to be used as ``with exe.execute():``."""
@@ -213,13 +202,8 @@ class Execution:
         try:
             self._run.happen(Event.FINISH)
         except OSError as error:  # what was written could not be brought to the disk
-            self._fail(error)
+            self._run.fail(error)
             raise
-
-    def _leave_block(self) -> None:
-        """What was written to the staged paths is acknowledged now: bring it to the disk, and the manifest up to date."""
-        if self._run.staged.count():
-            self._run.staging.sync()
 
     def abort(self, reason: str | None = None) -> None:
         """Give up: Created, Running, Stopped or Failed → Aborted, for good.
@@ -242,15 +226,8 @@ class Execution:
 
             exe.update_status(ExecutionStatus.Running, f"epoch {epoch}: loss {loss:.4f}")
         """
-        target = status_named(str(status))
-        event = event_towards(self.status, target, self.execution_rid)
-        detail = error if error is not None else message
-        if event is None:
-            self._run.message(detail)
-        elif error is not None:
-            self._run.happen(event, detail, values={"error": detail})
-        else:
-            self._run.happen(event, detail)
+        detail = message if error is None else error
+        self._run.go(status_named(str(status)), detail, is_error=error is not None)
 
     # --------------------------------------------------------------------------------------------------------- inputs
 
@@ -273,10 +250,7 @@ class Execution:
         Raises:
             DerivaMLNotFoundError: no such dataset or version.
         """
-        found = resolve_specs(self._run.session, [DatasetSpec(rid=rid, version=version)])
-        if not self._run.dry:
-            inputs.link_datasets(self._run.session, self.execution_rid, found)
-            self._run.store.note(self.execution_rid, "input", dataset=rid, version=str(found[0].version))
+        inputs.add_dataset(self._run, DatasetSpec(rid=rid, version=version))
 
     def download_asset(
         self, asset_rid: str, dest_dir: str | Path | None = None, update_catalog: bool = True, use_cache: bool = False
@@ -402,11 +376,7 @@ class Execution:
             Grade = ml.feature_record_class("Image", "Grade")
             exe.add_features([Grade(Image="1-IMG1", Grade="Mild"), Grade(Image="1-IMG2", Grade="Severe")])
         """
-        values, files = staged_features(self._run.session, self.execution_rid, features, self._run.staging.find)
-        if values is None:
-            return 0
-        self._run.staging.sync_written(self._run.staged.by_id(files).values())  # a value is as durable as its files
-        return self._run.staged.add_features(values)
+        return stage_features(self._run, features)
 
     def create_dataset(
         self, dataset_types: str | Sequence[str] | None = None, version: Any = None, description: str = ""
@@ -492,7 +462,3 @@ class Execution:
     def is_parent(self) -> bool:
         """Return whether this execution ran others."""
         return bool(self.list_execution_children())
-
-
-def _moment(text: str | None) -> datetime | None:
-    return from_iso(text) if text else None

@@ -14,6 +14,7 @@ from deriva_ml.catalog.terms import find_term
 from deriva_ml.errors import DerivaMLInvalidTerm, DerivaMLTableNotFound, DerivaMLValidationError
 from deriva_ml.execution.manifest import Entry
 from deriva_ml.execution.report import listed
+from deriva_ml.execution.run import Run
 from deriva_ml.execution.staged import FeatureValues, StagedFeature, as_text
 from deriva_ml.feature.feature import Feature
 from deriva_ml.feature.record import FeatureRecord
@@ -25,16 +26,26 @@ STAGED = "staged "
 FindEntry = Callable[[str | os.PathLike[str]], Entry | None]
 
 
-def staged_features(
+def stage_features(run: Run, records: Iterable[Any]) -> int:
+    """Check and stage values of one feature; return how many. A value is as durable as the staged files that it names.
+
+    Raises:
+        DerivaMLValidationError: every problem of every record is named.
+        DerivaMLTableNotFound: the feature's table is not in this catalog.
+    """
+    values, files = _checked(run.session, run.rid, records, run.staging.find)
+    if values is None:
+        return 0
+    run.staging.sync_written(run.staged.by_id(files).values())
+    return run.staged.add_features(values)
+
+
+def _checked(
     session: Catalog, rid: str, records: Iterable[Any], find_entry: FindEntry
 ) -> tuple[FeatureValues | None, set[int]]:
     """Return the values that ``records`` hold, checked, and the ids of the staged files that they name; None for none.
 
     They are of one feature; their terms exist; their assets are staged, or RIDs.
-
-    Raises:
-        DerivaMLValidationError: every problem of every record is named.
-        DerivaMLTableNotFound: the feature's table is not in this catalog.
     """
     listing = list(records)
     if not listing:

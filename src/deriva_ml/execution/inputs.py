@@ -114,6 +114,14 @@ def link_datasets(session: Catalog, rid: str, datasets: Iterable[ResolvedSpec]) 
         insert(session, table.name, rows, skip_conflicts=True)
 
 
+def add_dataset(run: Run, spec: DatasetSpec) -> None:
+    """Record a dataset as read by a run that did not declare it; of a dry run it is only looked up."""
+    found = resolve_specs(run.session, [spec])
+    if not run.dry:
+        link_datasets(run.session, run.rid, found)
+        run.store.note(run.rid, "input", dataset=spec.rid, version=str(found[0].version))
+
+
 def link_assets(session: Catalog, rid: str, table: TableName, assets: Sequence[str]) -> None:
     """Record assets of one table as read by the execution: the role Input, and the type Input_File."""
     model = session.model()

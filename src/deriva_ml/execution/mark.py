@@ -79,7 +79,7 @@ def _mark_run(run: Run, there: ExecutionStatus, target: ExecutionStatus, reason:
     event = event_towards(here, target, run.rid)
     if event is None:
         run.store.message(run.rid, reason)
-        run.tell(None, target)
+        run.row.tell(None, target)
     else:
         run.happen(event, reason, values={"error": reason} if event in (Event.FAIL, Event.ABORT) else None)
 

@@ -85,7 +85,7 @@ def _unknown_inputs(run: Run, event: Event, was: ExecutionStatus) -> str:
 
 def _away(run: Run) -> bool:
     """Return whether the catalog is not to be asked, or does not know yet that the run is where it is."""
-    return run.session.offline or run.registered.catalog_status is None or not run.told
+    return run.session.offline or run.registered.catalog_status is None or not run.row.told
 
 
 def _link_sentinel(run: Run) -> None:

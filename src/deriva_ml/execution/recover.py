@@ -22,11 +22,12 @@ from deriva_ml.errors import (
 )
 from deriva_ml.execution import liveness
 from deriva_ml.execution.bring import bring, waits
+from deriva_ml.execution.catalog_row import OUT_OF_REACH
 from deriva_ml.execution.configuration import plain
 from deriva_ml.execution.create import CREATING, WAITING
 from deriva_ml.execution.manifest import rebuild
 from deriva_ml.execution.reconcile import Verdict, verdict
-from deriva_ml.execution.run import OUT_OF_REACH, Run, lock_file
+from deriva_ml.execution.run import Run, lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import MANIFEST
 from deriva_ml.execution.states import Event, ExecutionStatus
@@ -103,7 +104,7 @@ def _driven_on(run: Run) -> S | None:
     if is_local(run.rid):
         return None
     try:
-        there = run.catalog_status()
+        there = run.row.status()
     except OUT_OF_REACH:
         return None
     return there if verdict(S.Running, there, {S.Created, S.Running}) is Verdict.FOLLOW else None
@@ -130,13 +131,13 @@ def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:
 
 def _reconcile(run: Run) -> None:
     """Make store and catalog agree, whichever of the two knows more."""
-    here, there = run.registered.status, run.catalog_status()
+    here, there = run.registered.status, run.row.status()
     passed = {S(row[1]) for row in run.store.history(run.rid)} | {S.Created}
     match verdict(here, there, passed):
         case Verdict.AGREE:
             return
         case Verdict.TELL:
-            run.tell(None, here)
+            run.row.tell(None, here)
         case Verdict.FOLLOW:
             run.store.adopt(run.rid, there, f"the catalog says {there}")
         case Verdict.CONTRADICT:

@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from deriva_ml.catalog.rows import select, update_if
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.clock import from_iso, iso, monotonic, now
+from deriva_ml.clock import iso, monotonic, now
 from deriva_ml.environment.host import this_process
-from deriva_ml.errors import (
-    DerivaMLAuthenticationError,
-    DerivaMLOfflineError,
-    DerivaMLServerError,
-    DerivaMLStateInconsistency,
-    InvalidTransitionError,
-)
+from deriva_ml.errors import DerivaMLException
 from deriva_ml.execution import liveness, provenance, signals
+from deriva_ml.execution.catalog_row import CatalogRow
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import Staging
-from deriva_ml.execution.states import Event, ExecutionStatus, allowed
+from deriva_ml.execution.states import Event, ExecutionStatus, event_towards
 from deriva_ml.execution.store import ExecutionStore, Registered
-from deriva_ml.names import TableName
-from deriva_ml.rid import is_local
 
 log = logging.getLogger(__name__)
 
 S = ExecutionStatus
 
-OUT_OF_REACH = (DerivaMLOfflineError, DerivaMLServerError, DerivaMLAuthenticationError)
-_MUST_REACH = {Event.COMMIT}
-"""What is nothing without the catalog; a run itself goes on when the catalog is out of reach."""
 _ENDS_RUN = {Event.FINISH, Event.FAIL, Event.RECOVER, Event.ABORT}
 
 
@@ -50,9 +40,7 @@ class Run:
         self.dry = dry
         self.staged = Staged(store, rid)
         self.staging = Staging(self.staged, store.folder(rid), store.require(rid).created_at)
-        self._catalog_status: ExecutionStatus | None = None
-        self.told = not is_local(rid)
-        """Whether the catalog answered when it was told of a state last."""
+        self.row = CatalogRow(session, store, rid, dry=dry)
 
     @property
     def folder(self) -> Path:
@@ -63,11 +51,6 @@ class Run:
     def registered(self) -> Registered:
         """What the store says now."""
         return self.store.require(self.rid)
-
-    @property
-    def table(self) -> TableName:
-        """The catalog's table of executions."""
-        return TableName(self.session.ml_schema, "Execution")
 
     def lock_file(self, kind: str) -> Path:
         """Return the file whose lock says that a process is alive (``run``) or commits (``commit``)."""
@@ -94,16 +77,35 @@ class Run:
         if event in (Event.FAIL, Event.ABORT):
             detail = (detail or "").strip() or provenance.NO_REASON
             values = {"error": detail, **(values or {})}
-        lock = (
-            liveness.take(self.lock_file("run"), f"Execution {self.rid} cannot start") if event is Event.START else None
-        )
+        with self._alive(event):
+            facts = {**self._times(event), **self._known(), **(values or {})}
+            was, became = self.store.change(self.rid, event, detail, facts, also)
+        self.row.tell(event, became)
+        if event in _ENDS_RUN and not self.dry:
+            provenance.record_end(self, event, was, became)
+        log.info("%s: %s -> %s", self.rid, was, became)
+        return became
+
+    def fail(self, error: BaseException) -> None:
+        """Record the user's error; whatever goes wrong with that does not take its place."""
+        reason = f"{type(error).__name__}: {error}"
         try:
-            was, became = self.store.change(
-                self.rid, event, detail, {**self._times(event), **self._known(), **(values or {})}, also
-            )
+            self.happen(Event.FAIL, reason)
+            if self.staged.count():  # what was written to the staged paths is acknowledged now
+                self.staging.sync()
+        except (DerivaMLException, OSError) as second:
+            error.add_note(f"deriva-ml could not record this failure of execution {self.rid}: {second}")
+
+    @contextmanager
+    def _alive(self, event: Event) -> Iterator[None]:
+        """Show that a process is at it from before a run starts; let go after it ended, or when it could not start."""
+        if event is Event.START:
+            liveness.take(self.lock_file("run"), f"Execution {self.rid} cannot start")
+        try:
+            yield
         except BaseException:
-            if lock is not None:
-                lock.release()
+            if event is Event.START:
+                liveness.release(self.lock_file("run"))
             raise
         if event is Event.START:
             signals.watch(self.lock_file("end"))
@@ -112,14 +114,9 @@ class Run:
         if event in _ENDS_RUN:
             liveness.release(self.lock_file("run"))
             signals.unwatch(self.lock_file("end"))
-        self.tell(event, became)
-        if event in _ENDS_RUN and not self.dry:
-            provenance.record_end(self, event, was, became)
-        log.info("%s: %s -> %s", self.rid, was, became)
-        return became
 
     def _known(self) -> dict[str, str]:
-        return {"catalog_status": self._catalog_status.value} if self._catalog_status else {}
+        return {"catalog_status": self.row.said.value} if self.row.said else {}
 
     def _times(self, event: Event) -> dict[str, Any]:
         moment = now()
@@ -129,12 +126,10 @@ class Run:
                 "owner": json.dumps({**this_process(), "end": str(self.lock_file("end"))}),
             }
         found = self.registered
-        if event in _ENDS_RUN and found.status is ExecutionStatus.Running:
-            seconds = (moment - from_iso(found.start_time)).total_seconds() if found.start_time else None
-            if event is Event.RECOVER:  # when it ended is not known
-                return {}
-            return {"stop_time": iso(moment), "duration": seconds}
-        return {}
+        if event not in _ENDS_RUN or event is Event.RECOVER or found.status is not S.Running:
+            return {}  # of a run that is found dead nobody knows when it ended
+        seconds = (moment - found.started).total_seconds() if found.started else None
+        return {"stop_time": iso(moment), "duration": seconds}
 
     def completed_in_catalog(self, detail: str | None, began: float) -> float:
         """Record in the catalog that all is there, by a commit that began at ``began``; return the seconds that it took.
@@ -144,121 +139,31 @@ class Run:
         """
         seconds = monotonic() - began
         done = replace(self.registered, status=S.Uploaded, detail=detail, upload_duration=seconds)
-        if not self._write_if(S.Pending_Upload, done):
-            self._settle(done)
-        self._catalog_status = S.Uploaded
+        self.row.follow(done, S.Pending_Upload)
+        self.row.said = S.Uploaded
         return seconds
 
     def complete(self, detail: str | None, seconds: float, also: Callable[[apsw.Connection], object]) -> None:
         """Record in the store that all is in the catalog, durably there, together with what ``also`` writes."""
         self.store.change(self.rid, Event.COMMITTED, detail, {**self._known(), "upload_duration": seconds}, also)
 
-    def message(self, detail: str | None) -> None:
-        """Write the execution's message; its state stays."""
-        self.store.message(self.rid, detail)
-        self.tell(None, self.registered.status)
-
-    def tell(self, event: Event | None, status: ExecutionStatus) -> None:
-        """Bring the catalog's row to what the store says. A run goes on where the catalog is out of reach; a commit does not.
-
-        In an offline session it waits in the store, as all does of a run that the catalog does not know yet: whoever opens the
-        execution online tells the catalog.
-        """
-        if self.dry or self.session.offline or is_local(self.rid):
-            return
-        try:
-            self._push(status)
-            self.told = True
-        except OUT_OF_REACH as error:
-            self.told = False
-            if event in _MUST_REACH:
-                raise
-            log.warning(
-                "The catalog could not be told that execution %s is %s; it will be when it can be reached: %s",
-                self.rid,
-                status,
-                error,
-            )
-
-    def _push(self, status: ExecutionStatus) -> None:
-        found = self.registered
-        if not self._write_if(self._catalog_status or found.catalog_status or S.Created, found):
-            self._settle(found)
-        self._catalog_status = status
-
-    def _write_if(self, expected: ExecutionStatus, found: Registered) -> bool:
-        return update_if(
-            self.session, self.table, self.rid, {"Status": expected.value}, catalog_values(self.session, found)
-        )
-
-    def _settle(self, found: Registered) -> None:
-        """The catalog says something else than expected: it lags behind, or somebody else has driven the execution on."""
-        passed = {ExecutionStatus(step) for row in self.store.history(self.rid) for step in row[1:3]} | {S.Created}
-        for _ in range(3):
-            actual = self.catalog_status()
-            if actual not in passed and actual is not found.status and found.status not in allowed(actual):
-                self.store.adopt(self.rid, actual, f"the catalog says {actual}")
-                raise InvalidTransitionError(actual, found.status, allowed(actual), self.rid)
-            if self._write_if(actual, found):
-                return
-        raise DerivaMLStateInconsistency(
-            f"The catalog's status of execution {self.rid} keeps changing: somebody else drives it."
-        )
-
-    def catalog_status(self) -> ExecutionStatus:
-        """Return the state that the catalog's row has now.
+    def go(self, target: ExecutionStatus, detail: str | None, *, is_error: bool) -> None:
+        """Go to the state ``target``, whichever event leads there; to the present one, with the message alone.
 
         Raises:
-            DerivaMLStateInconsistency: there is no such row.
+            InvalidTransitionError: no edge leads there from the present state.
         """
-        rows = select(self.session, self.table, {"RID": self.rid}, columns=["RID", "Status"])
-        if not rows:
-            raise DerivaMLStateInconsistency(
-                f"The catalog has no execution {self.rid}, but the workspace {self.store.workspace} has: it was deleted there."
-            )
-        return ExecutionStatus(rows[0]["Status"] or ExecutionStatus.Created)
+        event = event_towards(self.registered.status, target, self.rid)
+        if event is None:
+            self._message(detail)
+        else:
+            self.happen(event, detail, values={"error": detail} if is_error else None)
 
-    def created_in_catalog(self, status: ExecutionStatus = ExecutionStatus.Created) -> None:
-        """Note that the catalog's row is there, and what it says."""
-        self._catalog_status = status
+    def _message(self, detail: str | None) -> None:
+        self.store.message(self.rid, detail)
+        self.row.tell(None, self.registered.status)
 
 
 def lock_file(workspace: Path, rid: str, kind: str) -> Path:
     """Return the lock file of an execution; outside its folder, so that cleaning the folder lets nobody in."""
     return workspace / "locks" / f"{rid}.{kind}"
-
-
-def catalog_values(session: Catalog, found: Registered) -> dict[str, Any]:
-    """Return the columns of the catalog's row that follow the store."""
-    values: dict[str, Any] = {
-        "Status": found.status.value,
-        "Status_Detail": found.detail,
-        "Execution_Duration": iso_duration(found.duration),
-        "Download_Duration": iso_duration(found.download_duration),
-        "Upload_Duration": iso_duration(found.upload_duration),
-        "Start_Time": found.start_time,
-        "Stop_Time": found.stop_time,
-    }
-    columns = session.model().ml_table("Execution").columns
-    return {name: value for name, value in values.items() if name in columns}
-
-
-def iso_duration(seconds: float | None) -> str | None:
-    """Return a duration as ISO 8601 writes it.
-
-    Example:
-        >>> iso_duration(62.5), iso_duration(None)
-        ('PT1M2.5S', None)
-    """
-    if seconds is None:
-        return None
-    minutes, rest = divmod(round(max(seconds, 0.0), 3), 60)
-    hours, minutes = divmod(int(minutes), 60)
-    text = "".join(
-        [
-            f"{hours}H" if hours else "",
-            f"{minutes}M" if minutes else "",
-            f"{rest:g}S" if rest or not (hours or minutes) else "",
-        ]
-    )
-    return f"PT{text}"

@@ -21,11 +21,12 @@ from deriva_ml.bag.write import Payload, TableRows, write_bag
 from deriva_ml.errors import DerivaMLValidationError, InvalidTransitionError
 from deriva_ml.execution import liveness
 from deriva_ml.execution.begin_away import WAITING_INPUTS
+from deriva_ml.execution.catalog_row import catalog_values
 from deriva_ml.execution.commit import end_run
 from deriva_ml.execution.identify import address
 from deriva_ml.execution.manifest import Entry, EntryState
 from deriva_ml.execution.plan import AssetGroup, bag_model, bag_payloads, bag_tables, groups
-from deriva_ml.execution.run import Run, catalog_values
+from deriva_ml.execution.run import Run
 from deriva_ml.execution.seal import check, seal
 from deriva_ml.execution.states import COMMITTABLE, ExecutionStatus, allowed
 from deriva_ml.files import hash_file, make_folder, write_whole

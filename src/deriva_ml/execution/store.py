@@ -9,12 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import apsw
 
-from deriva_ml.clock import iso, now
+from deriva_ml.clock import from_iso, iso, now
 from deriva_ml.db import LocalDatabase
 from deriva_ml.errors import DerivaMLReadOnlyError, DerivaMLStateInconsistency
 from deriva_ml.execution.states import Event, ExecutionStatus, follow
@@ -121,6 +122,16 @@ class Registered:
     duration: float | None
     download_duration: float | None
     upload_duration: float | None
+
+    @property
+    def started(self) -> datetime | None:
+        """When the work began."""
+        return from_iso(self.start_time) if self.start_time else None
+
+    @property
+    def stopped(self) -> datetime | None:
+        """When the work ended."""
+        return from_iso(self.stop_time) if self.stop_time else None
 
 
 def _registered(row: Sequence[Any]) -> Registered:
