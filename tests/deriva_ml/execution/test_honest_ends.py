@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -67,6 +67,15 @@ def test_a_run_whose_process_is_gone_can_be_uploaded_and_says_why(
     assert exe.status is S.Uploaded
 
 
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """SIGINT as a terminal has it: a shell that runs the tests in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
 def test_ctrl_c_fails_the_run_and_names_itself(local_lab: DerivaML, workflow: Workflow) -> None:
     with pytest.raises(KeyboardInterrupt), local_lab.create_execution(workflow=workflow) as exe:
         os.kill(os.getpid(), signal.SIGINT)
