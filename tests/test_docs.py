@@ -86,6 +86,22 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert not broken, broken
 
 
+def test_every_page_is_found_from_the_site_and_guides_from_the_readme() -> None:
+    pages = [page.relative_to(ROOT / "docs").as_posix() for page in sorted((ROOT / "docs").rglob("*.md"))]
+    navigation = (ROOT / "mkdocs.yml").read_text()
+    lost = [page for page in pages if not page.startswith("adr/0") and f": {page}\n" not in navigation]
+    assert not lost, f"mkdocs.yml has no place for {lost}"
+    home = (ROOT / "README.md").read_text()
+    assert not [page for page in pages if page.startswith("guide/") and f"(docs/{page})" not in home]
+
+
+def test_the_index_lists_every_decision_in_order() -> None:
+    folder = ROOT / "docs" / "adr"
+    listed = re.findall(r"^\| \[(\d+)\]\((\S+)\) \|", (folder / "index.md").read_text(), re.MULTILINE)
+    assert [name for _, name in listed] == sorted(path.name for path in folder.glob("0*.md"))
+    assert [int(number) for number, _ in listed] == [int(name[:4]) for _, name in listed]
+
+
 def test_the_code_map_names_every_room() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text()
     rooms = [
