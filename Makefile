@@ -14,7 +14,7 @@ help:
 	@echo "make demo    three recorded runs on real images, traced to the raw data"
 	@echo "make test    all tests"
 	@echo "make bench   speed, each figure beside its floor      make docs   the documentation site"
-	@echo "make bench-growth  a table of a million rows with ten million versions (minutes, 4 GB)"
+	@echo "make bench-growth  a million rows with ten million versions; memory of large commits (minutes, 8 GB)"
 	@echo "make fuzz    random input for every reader of text from outside (Linux)"
 	@echo "make torture kills, bad disks, power cuts, a bad wire and crowds, for SECONDS_OF_TORTURE=600 seconds"
 	@echo "make lint    ruff                                     make types  mypy --strict"
@@ -70,7 +70,7 @@ bench: setup
 	@$(BIN)/python -m benchmarks
 
 bench-growth: setup
-	@$(BIN)/python -m benchmarks growth
+	@$(BIN)/python -m benchmarks growth memory
 
 bench-smoke: setup
 	@$(BIN)/python -m benchmarks --smoke

@@ -16,14 +16,14 @@ from pathlib import Path
 
 from benchmarks.measure import Figure
 
-LONG = ("growth",)
+LONG = ("growth", "memory")
 NAMES = ("startup", "service", "loopback", "runs", "together", "launch")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which of {', '.join((*NAMES, *LONG))}")
-    parser.add_argument("--long", action="store_true", help=f"also {', '.join(LONG)}, which takes minutes and 4 GB")
+    parser.add_argument("--long", action="store_true", help=f"also {', '.join(LONG)}, which take minutes and 8 GB")
     parser.add_argument("--smoke", action="store_true", help="small sizes: does each benchmark run?")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()

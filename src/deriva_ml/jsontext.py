@@ -14,14 +14,17 @@ NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 """How the three are written; ``float()`` of Python, ``Number()`` of JavaScript and PostgreSQL read them."""
 
 
-def dumps(value: Any, *, indent: int | None = None, ascii_only: bool = True) -> str:
+def dumps(value: Any, *, indent: int | None = None, ascii_only: bool = True, compact: bool = False) -> str:
     """Return ``value`` as JSON: the numbers that JSON does not have, and things that it does not know, as texts.
 
     Example:
         >>> dumps({"rate": float("inf"), "loss": 0.5})
         '{"rate": "Infinity", "loss": 0.5}'
     """
-    write = partial(json.dumps, indent=indent, ensure_ascii=ascii_only, allow_nan=False, default=str)
+    between = (",", ":") if compact else None
+    write = partial(
+        json.dumps, indent=indent, ensure_ascii=ascii_only, allow_nan=False, default=str, separators=between
+    )
     try:
         return write(value)
     except ValueError:  # there is such a number

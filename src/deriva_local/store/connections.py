@@ -43,7 +43,7 @@ READ_ONLY = "{path} is read-only; a catalog needs a folder that it can write to.
 SETTINGS = """
 PRAGMA synchronous = FULL;
 PRAGMA temp_store = MEMORY;
-PRAGMA cache_size = -32000;
+PRAGMA cache_size = -20000;
 PRAGMA foreign_keys = OFF;
 PRAGMA analysis_limit = 400;
 """

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from deriva_ml import jsontext
 from deriva_ml.catalog.answers import is_repeatable, may_repeat, refusal, wait_asked
 from deriva_ml.catalog.model import CatalogModel
 from deriva_ml.catalog.port import Port, Request, Response
@@ -116,7 +117,7 @@ class Catalog:
                 f"Catalog {self.catalog_id} at snapshot {self.snapshot} cannot be changed: use the live catalog."
             )
         sent = {"accept": "application/json"} if json is None else dict(JSON)
-        content = body if json is None else json_text.dumps(json, separators=(",", ":"), default=str).encode()
+        content = body if json is None else jsontext.dumps(json, compact=True).encode()
         return self.send(Request(method, self.root + path, {**sent, **(headers or {})}, content))
 
     def hatrac(

@@ -16,6 +16,7 @@ from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.execution.manifest import Entry, EntryState
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staging import Wish
+from deriva_ml.feature.record import can_hold
 from deriva_ml.names import TableName
 
 
@@ -42,7 +43,7 @@ class Outputs:
     ) -> AssetFilePath:
         """Register a file: one to be written, or one that is there, by link or copy."""
         table = self._run.session.model().find_asset_table(asset_name)
-        check_metadata(table, metadata or {})
+        check_metadata(table, metadata or {}, os.fspath(file_name))
         staging, name = self._run.staging, os.fspath(file_name)
         renewed = staging.renewed(table, name) if rename is None else None
         wish = Wish(self._types(asset_types, table, renewed is None), metadata, description)
@@ -71,9 +72,9 @@ class Outputs:
     ) -> list[AssetFilePath]:
         """Register files that are there, in one transaction."""
         table = self._run.session.model().find_asset_table(asset_name)
-        check_metadata(table, metadata or {})
         wish = Wish(self._types(asset_types, table, True), metadata, description)
         sources = [(path, path.name) for path in map(Path, file_names)]
+        check_metadata(table, metadata or {}, sources[0][1] if sources else "")
         return [self.path_of(entry) for entry in self._run.staging.existing_many(table, sources, wish, copy=copy)]
 
     def discard(self, path: str | os.PathLike[str]) -> None:
@@ -121,7 +122,9 @@ class Outputs:
     def keep_metadata(self, key: str, metadata: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the whole metadata of the asset ``key``; return it as kept."""
         entry = self._entry(key)
-        check_metadata(self._run.session.model().find_asset_table(TableName(entry.schema, entry.table)), metadata)
+        check_metadata(
+            self._run.session.model().find_asset_table(TableName(entry.schema, entry.table)), metadata, entry.file_name
+        )
         return dict(self._run.staging.change(key, Wish(metadata=metadata)).metadata)
 
     def keep_types(self, key: str, types: Iterable[str]) -> list[str]:
@@ -142,19 +145,26 @@ class Outputs:
         return entry
 
 
-def check_metadata(table: TableModel, metadata: Mapping[str, Any]) -> None:
-    """Refuse metadata for columns that the asset table does not have.
+def check_metadata(table: TableModel, metadata: Mapping[str, Any], file_name: str) -> None:
+    """Refuse metadata for columns that the asset table does not have, and values that its columns cannot hold.
 
     Raises:
-        DerivaMLValidationError: all unknown columns are named, and those that there are.
+        DerivaMLValidationError: all unknown columns are named, and those that there are; or the file, and each wrong value.
     """
-    known = [column.name for column in table.payload_columns]
+    known = {column.name: column for column in table.payload_columns}
     unknown = [name for name in metadata if name not in known]
     if unknown:
         listing = ", ".join(known) or "none of its own"
         raise DerivaMLValidationError(
             f"{table.name.name} has no column {', '.join(map(repr, unknown))} for metadata. Its columns: {listing}."
         )
+    wrong = [
+        f"{name} is {value!r}, and the column holds {known[name].type}"
+        for name, value in metadata.items()
+        if not can_hold(known[name], value)
+    ]
+    if wrong:
+        raise DerivaMLValidationError(f"{table.name.name}/{file_name}: its metadata does not fit: {'; '.join(wrong)}.")
 
 
 def _warn_of_leftover(name: str, source: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, create_model
 
 from deriva_ml.catalog.model import ColumnModel
 from deriva_ml.feature import selectors
@@ -32,6 +32,7 @@ TYPES: dict[str, Any] = {
     "jsonb": Any,
 }
 """What the columns of a feature hold in Python; the types that are not listed are texts."""
+_CHECKED = frozenset({"int2", "int4", "int8", "float4", "float8", "boolean"})
 
 
 class FeatureRecord(BaseModel):
@@ -107,6 +108,17 @@ def python_type(column: ColumnModel) -> Any:
     if column.type.endswith("[]"):
         return list[TYPES.get(column.type[:-2], str)]  # type: ignore[misc]
     return TYPES.get(column.type, str)
+
+
+def can_hold(column: ColumnModel, value: Any) -> bool:
+    """Return whether a column of numbers or booleans takes a value, also as text; what other types take is for the catalog to say."""
+    if value is None or column.type.removesuffix("[]") not in _CHECKED:
+        return True
+    try:
+        TypeAdapter(python_type(column)).validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def _field(column: ColumnModel, kind: Any) -> tuple[Any, Any]:

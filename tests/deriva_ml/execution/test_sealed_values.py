@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -185,3 +186,25 @@ def test_other_formats_and_other_catalogs_are_refused(local_lab: DerivaML, workf
     with pytest.raises(DerivaMLStateInconsistency, match="begun offline for catalog 7"):
         local_lab.load_sealed_bag(changed("other", catalog={"host": "embedded", "id": "7"}))
     assert list(local_lab.find_executions(status="Uploaded")) == []
+
+
+@pytest.mark.parametrize("sealed", [False, True], ids=["committed", "in a sealed bag"])
+def test_numbers_that_json_lacks_come_back_as_they_were(
+    museum: DerivaML, workflow: Workflow, tmp_path: Path, sealed: bool
+) -> None:
+    numbers = [math.nan, math.inf, -math.inf, 0.5]
+    facts = museum.feature_record_class("Image", "Facts")
+    with museum.create_execution(workflow=workflow) as exe:
+        for number in numbers:
+            image = exe.asset_file_path("Image", f"{number}.txt")
+            image.write_text(str(number))
+            exe.add_features([facts(Image=image, Real=number)])
+            exe.asset_file_path("Vase", f"{number}.txt", metadata={"Real": number}).write_text(f"vase {number}")
+    if sealed:
+        archive = exe.seal(tmp_path / "run.zip")
+        assert museum.load_sealed_bag(archive).errors == []
+    else:
+        exe.commit_output_assets()
+    assert [each.Real for each in museum.feature_values("Image", "Facts")] == pytest.approx(numbers, nan_ok=True)
+    vases = [float(each.metadata["Real"]) for each in museum.list_assets("Vase")]
+    assert sorted(map(str, vases)) == sorted(map(str, numbers))

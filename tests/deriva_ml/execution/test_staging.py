@@ -210,6 +210,16 @@ def test_a_record_of_the_asset_table_is_metadata_too(exe: Execution, local_lab: 
     assert path.metadata == {"Subject": "S1"}
 
 
+@pytest.mark.parametrize("value", [3, "3", 3.0, None])
+def test_a_number_may_be_written_in_any_way(exe: Execution, value: Any) -> None:
+    assert exe.asset_file_path("Image", "a.png", Size=value).metadata == {"Size": value}
+
+
+def test_a_value_of_another_type_is_named_with_its_file_and_column(exe: Execution) -> None:
+    with pytest.raises(DerivaMLValidationError, match=r"Image/a\.png: .*Size is 'large', and the column holds int4"):
+        exe.asset_file_path("Image", "a.png", Size="large")
+
+
 @pytest.mark.parametrize(
     ("given", "expected"),
     [(None, ["Image"]), ([], []), ("Derived", ["Derived"]), (["Derived", "Derived"], ["Derived"])],
@@ -226,12 +236,13 @@ def test_the_type_is_the_tables_name_unless_something_else_was_said(
         (lambda exe: exe.asset_file_path("Image", "a.png", asset_types=["Nonsense"]), DerivaMLInvalidTerm),
         (lambda exe: exe.asset_file_path("Image", "a.png", Colour="red"), DerivaMLValidationError),
         (lambda exe: exe.asset_file_path("Image", "a.png", metadata=3), DerivaMLValidationError),
+        (lambda exe: exe.asset_file_path("Image", "a.png", metadata={"Size": "large"}), DerivaMLValidationError),
         (lambda exe: exe.asset_file_path("Workflow", "a.png"), DerivaMLTableTypeError),
         (lambda exe: exe.asset_file_path("Imagee", "a.png"), DerivaMLException),
         (lambda exe: setattr(exe.asset_file_path("Mask", "m.png"), "metadata", {"Colour": 1}), DerivaMLValidationError),
         (lambda exe: exe.asset_file_path("Mask", "m.png").set_asset_types(["Nonsense"]), DerivaMLInvalidTerm),
     ],
-    ids=["type", "column", "metadata", "table kind", "table", "later column", "later type"],
+    ids=["type", "column", "metadata", "type of a value", "table kind", "table", "later column", "later type"],
 )
 def test_what_the_catalog_does_not_know_is_refused_at_once(
     exe: Execution, call: Callable[[Execution], object], error: type[Exception]
