@@ -29,6 +29,9 @@ APPLICATION = 0x44455256
 WAL_BYTES = 4 * 1024 * 1024
 """How far the write-ahead log is written ahead of time: as far as it grows between two checkpoints."""
 
+LONGEST_LOG = 4 * WAL_BYTES
+"""How much of the log is kept when one transaction made it longer; the next commits give the rest back to the disk."""
+
 STATEMENTS = 512
 """How many prepared statements a connection keeps."""
 
@@ -108,7 +111,7 @@ class Connections:
         """Close the idle connections; the last one of all processes writes the log back into the file."""
         with suppress(IndexError):  # other threads take some as well
             while True:
-                self._idle.pop().close()
+                _close(self._idle.pop())
 
     def rest(self) -> None:
         """Close what is idle, until it is needed again."""
@@ -125,6 +128,7 @@ class Connections:
         _make_room()
         with explained(self.path):
             connection = opened(self.path, self.patience)
+            connection.execute(f"PRAGMA journal_size_limit = {LONGEST_LOG}").fetchall()
         if self._install is not None:
             self._install(connection)
         return connection
@@ -173,6 +177,12 @@ def _keep_log(connection: apsw.Connection) -> None:
     """Keep the write-ahead log when the last connection closes: a log that is there already grows no file."""
     on = array("i", [1])
     connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, on.buffer_info()[0])
+
+
+def _close(connection: apsw.Connection) -> None:
+    """Close a connection, and leave the log as it is: where its length is limited, SQLite would empty it."""
+    connection.execute("PRAGMA journal_size_limit = -1").fetchall()
+    connection.close()
 
 
 @contextmanager

@@ -58,6 +58,20 @@ def test_the_log_is_written_out_ahead_and_kept(store: Store) -> None:
     assert log.stat().st_size == connections.WAL_BYTES
 
 
+def test_a_log_that_grew_long_is_cut(tmp_path: Path) -> None:
+    path, lengths = tmp_path / "x.sqlite", []
+    connections.opened(path, create=True).close()
+    pool = connections.Connections(path)
+    with pool.lent() as db:
+        db.execute("CREATE TABLE t (b)").fetchall()
+        for size in (2 * connections.LONGEST_LOG, 1, 1):
+            db.execute("INSERT INTO t VALUES (zeroblob(?))", (size,)).fetchall()
+            lengths.append(path.with_name("x.sqlite-wal").stat().st_size)
+    pool.close()
+    assert [length > connections.LONGEST_LOG for length in lengths] == [True, False, False]
+    assert path.with_name("x.sqlite-wal").stat().st_size == lengths[-1]
+
+
 def test_every_commit_is_synced(store: Store) -> None:
     with store.catalog(store.create_catalog({}, ME)).read() as session:
         settings = {name: session.connection.pragma(name) for name in ("synchronous", "journal_mode")}
