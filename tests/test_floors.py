@@ -268,6 +268,28 @@ def _is_broad(node: ast.ExceptHandler) -> bool:
     return any(part is None or ast.unparse(part) in ("Exception", "BaseException") for part in named)
 
 
+def test_no_room_outgrows_the_house() -> None:
+    """The front door alone may be longer: its methods are one call each."""
+    long = [file for file in files() if len((SRC / file).read_text().splitlines()) > 500]
+    assert long == ["deriva_ml/ml.py"], long
+
+
+def test_every_function_fits_a_screen() -> None:
+    long = [
+        f"{file}:{node.lineno} {node.name}"
+        for file in files()
+        for node in ast.walk(tree_of(file))
+        if isinstance(node, ast.FunctionDef) and _lines(node) > 60
+    ]
+    assert not long, long
+
+
+def _lines(function: ast.FunctionDef) -> int:
+    """Count the lines of a function below its signature and its documentation."""
+    first = function.body[1 if ast.get_docstring(function) and len(function.body) > 1 else 0]
+    return (function.end_lineno or 0) - first.lineno + 1
+
+
 def test_sqlite_is_opened_by_one_library() -> None:
     users = [found for file in files() for found in imports_of(file) if found.module.split(".")[0] == "sqlite3"]
     assert not users, "apsw opens every SQLite file: two SQLite copies in one process steal each other's locks"

@@ -124,80 +124,101 @@ def _vocabularies() -> list[TableDefinition]:
 
 
 def _core(ml_schema: str) -> list[TableDefinition]:
-    def to(column: str, table: str, target: str = "RID") -> ForeignKeyDefinition:
-        return reference(column, TableName(ml_schema, table), target)
-
     return [
-        TableDefinition(
-            "Workflow",
-            [
-                ColumnDefinition("Name", Type.text, comment="What the workflow is called."),
-                ColumnDefinition("Description", Type.markdown),
-                ColumnDefinition("URL", Type.ermrest_uri, comment="The source code at the commit that ran."),
-                ColumnDefinition("Checksum", Type.text, comment="The git blob checksum of the source code."),
-                ColumnDefinition("Version", Type.text, comment="The version of the project."),
-            ],
-            comment="Code that executions run.",
-        ),
-        TableDefinition(
-            "Execution",
-            [
-                ColumnDefinition("Workflow", Type.text, comment="The code that ran."),
-                ColumnDefinition("Description", Type.markdown),
-                ColumnDefinition("Execution_Duration", Type.text, comment="How long the work took (ISO 8601)."),
-                ColumnDefinition(
-                    "Download_Duration", Type.text, comment="How long fetching the inputs took (ISO 8601)."
-                ),
-                ColumnDefinition("Upload_Duration", Type.text, comment="How long sending the outputs took (ISO 8601)."),
-                ColumnDefinition("Status", Type.text, comment="The state, as last reported."),
-                ColumnDefinition("Status_Detail", Type.text, comment="The last message or error."),
-                ColumnDefinition("Start_Time", Type.timestamptz, comment="When the work began."),
-                ColumnDefinition("Stop_Time", Type.timestamptz, comment="When the work ended."),
-            ],
-            fkey_defs=[to("Workflow", "Workflow"), to("Status", "Execution_Status", "Name")],
-            comment="Runs of workflows.",
-        ),
-        TableDefinition(
-            "Dataset",
-            [
-                ColumnDefinition("Description", Type.markdown),
-                ColumnDefinition(
-                    "Deleted",
-                    Type.boolean,
-                    default=False,
-                    comment="Whether users have deleted the dataset; its history stays.",
-                ),
-                ColumnDefinition("Version", Type.text, comment="The current version."),
-            ],
-            fkey_defs=[end("Version", TableName(ml_schema, "Dataset_Version"))],
-            comment="Versioned collections of rows and files.",
-        ),
-        TableDefinition(
-            "Dataset_Version",
-            [
-                ColumnDefinition("Version", Type.text, default="0.1.0", comment="The version's label."),
-                ColumnDefinition("Description", Type.markdown, comment="What changed."),
-                ColumnDefinition("Dataset", Type.text),
-                ColumnDefinition("Execution", Type.text, comment="The execution that made this version."),
-                ColumnDefinition("Minid", Type.text, comment="A permanent identifier of the version's bag."),
-                ColumnDefinition("Minid_Spec_Hash", Type.text, comment="What the identified bag was made from."),
-                ColumnDefinition("Snapshot", Type.text, comment="The state of the catalog that the version names."),
-            ],
-            [KeyDefinition(["Dataset", "Version"])],
-            [to("Dataset", "Dataset"), to("Execution", "Execution")],
-            comment="The versions of datasets.",
-        ),
-        TableDefinition(
-            "Directory_Dataset",
-            [
-                ColumnDefinition("Dataset", Type.text, False),
-                ColumnDefinition("Path", Type.text, comment="The folder that the dataset mirrors."),
-            ],
-            [KeyDefinition(["Dataset"])],
-            [end("Dataset", TableName(ml_schema, "Dataset"))],
-            comment="The folders that datasets of files mirror.",
-        ),
+        _workflow(),
+        _execution(ml_schema),
+        _dataset(ml_schema),
+        _dataset_version(ml_schema),
+        _directory_dataset(ml_schema),
     ]
+
+
+def _workflow() -> TableDefinition:
+    return TableDefinition(
+        "Workflow",
+        [
+            ColumnDefinition("Name", Type.text, comment="What the workflow is called."),
+            ColumnDefinition("Description", Type.markdown),
+            ColumnDefinition("URL", Type.ermrest_uri, comment="The source code at the commit that ran."),
+            ColumnDefinition("Checksum", Type.text, comment="The git blob checksum of the source code."),
+            ColumnDefinition("Version", Type.text, comment="The version of the project."),
+        ],
+        comment="Code that executions run.",
+    )
+
+
+def _execution(ml_schema: str) -> TableDefinition:
+    return TableDefinition(
+        "Execution",
+        [
+            ColumnDefinition("Workflow", Type.text, comment="The code that ran."),
+            ColumnDefinition("Description", Type.markdown),
+            ColumnDefinition("Execution_Duration", Type.text, comment="How long the work took (ISO 8601)."),
+            ColumnDefinition("Download_Duration", Type.text, comment="How long fetching the inputs took (ISO 8601)."),
+            ColumnDefinition("Upload_Duration", Type.text, comment="How long sending the outputs took (ISO 8601)."),
+            ColumnDefinition("Status", Type.text, comment="The state, as last reported."),
+            ColumnDefinition("Status_Detail", Type.text, comment="The last message or error."),
+            ColumnDefinition("Start_Time", Type.timestamptz, comment="When the work began."),
+            ColumnDefinition("Stop_Time", Type.timestamptz, comment="When the work ended."),
+        ],
+        fkey_defs=[
+            reference("Workflow", TableName(ml_schema, "Workflow")),
+            reference("Status", TableName(ml_schema, "Execution_Status"), "Name"),
+        ],
+        comment="Runs of workflows.",
+    )
+
+
+def _dataset(ml_schema: str) -> TableDefinition:
+    return TableDefinition(
+        "Dataset",
+        [
+            ColumnDefinition("Description", Type.markdown),
+            ColumnDefinition(
+                "Deleted",
+                Type.boolean,
+                default=False,
+                comment="Whether users have deleted the dataset; its history stays.",
+            ),
+            ColumnDefinition("Version", Type.text, comment="The current version."),
+        ],
+        fkey_defs=[end("Version", TableName(ml_schema, "Dataset_Version"))],
+        comment="Versioned collections of rows and files.",
+    )
+
+
+def _dataset_version(ml_schema: str) -> TableDefinition:
+    return TableDefinition(
+        "Dataset_Version",
+        [
+            ColumnDefinition("Version", Type.text, default="0.1.0", comment="The version's label."),
+            ColumnDefinition("Description", Type.markdown, comment="What changed."),
+            ColumnDefinition("Dataset", Type.text),
+            ColumnDefinition("Execution", Type.text, comment="The execution that made this version."),
+            ColumnDefinition("Minid", Type.text, comment="A permanent identifier of the version's bag."),
+            ColumnDefinition("Minid_Spec_Hash", Type.text, comment="What the identified bag was made from."),
+            ColumnDefinition("Snapshot", Type.text, comment="The state of the catalog that the version names."),
+        ],
+        [KeyDefinition(["Dataset", "Version"])],
+        [
+            reference("Dataset", TableName(ml_schema, "Dataset")),
+            reference("Execution", TableName(ml_schema, "Execution")),
+        ],
+        comment="The versions of datasets.",
+    )
+
+
+def _directory_dataset(ml_schema: str) -> TableDefinition:
+    return TableDefinition(
+        "Directory_Dataset",
+        [
+            ColumnDefinition("Dataset", Type.text, False),
+            ColumnDefinition("Path", Type.text, comment="The folder that the dataset mirrors."),
+        ],
+        [KeyDefinition(["Dataset"])],
+        [end("Dataset", TableName(ml_schema, "Dataset"))],
+        comment="The folders that datasets of files mirror.",
+    )
 
 
 def _assets(ml_schema: str) -> list[TableDefinition]:
