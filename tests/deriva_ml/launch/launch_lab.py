@@ -107,6 +107,40 @@ def call(
     return subprocess.run(run, cwd=project, env=environment, capture_output=True, text=True, timeout=100)
 
 
+MANY = """
+import json, os, runpy, sys, tempfile
+import deriva_ml.launch.command, deriva_ml.launch.hydra_main, deriva_ml.launch.run  # what every call would load
+
+def answer(command, arguments):
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        child = os.fork()
+        if child == 0:
+            os.dup2(out.fileno(), 1)
+            os.dup2(err.fileno(), 2)
+            sys.argv = [command, *arguments]
+            runpy.run_module(f"deriva_ml.cli.{command}", run_name="__main__", alter_sys=True)
+            sys.exit()
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        out.seek(0), err.seek(0)
+        return code, out.read().decode(), err.read().decode()
+
+answers = [answer(sys.argv[1], arguments) for arguments in json.loads(sys.argv[2])]
+print(json.dumps(answers))
+"""
+
+
+def call_each(project: Path, home: Path, command: str, calls: list[list[str]]) -> list[tuple[int, str, str]]:
+    """Run one of the launchers for each list of arguments, each in a process of its own, forked from one that has loaded it.
+
+    Return the exit code, the output and the errors of each.
+    """
+    _, environment = _as_typed(home, command, (), {})
+    words = [sys.executable, "-c", MANY, command, json.dumps(calls)]
+    done = subprocess.run(words, cwd=project, env=environment, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return [(code, out, err) for code, out, err in json.loads(done.stdout)]
+
+
 def start(project: Path, home: Path, command: str, *arguments: str, **variables: str) -> subprocess.Popen[str]:
     """Start one of the launchers, and do not wait for it."""
     run, environment = _as_typed(home, command, arguments, variables)

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from launch_lab import call, git, write_project
+from launch_lab import call, call_each, git, write_project
 
 from deriva_ml import DerivaML
 from deriva_ml.catalog import objects
@@ -101,50 +101,46 @@ def test_what_a_failed_run_left_is_kept_and_it_ends_failed(place: tuple[Path, Pa
     assert {"weights.txt", "metrics.jsonl"} <= kept
 
 
-@pytest.mark.parametrize(
-    ("wrong", "right"),
-    [
-        ("model_config.epocs=3", "Did you mean model_config.epochs=3?"),
-        ("epochs=3", "Did you mean model_config.epochs=3?"),
-        ("model_config=quik", "Did you mean model_config=quick?"),
-        ("+experiment=fst", "Did you mean +experiment=fast?"),
-        ("experiment=fast", "Did you mean +experiment=fast?"),
-        ("+multirun=lr", "Did you mean +multirun=lr_sweep?"),
-        ("quick", "Did you mean model_config=quick?"),
-        ("+model_config.epocs=3", "has no setting 'epocs': did you mean epochs?"),
-        ("model_config.lr=0.1,0.2", "add --multirun"),
-        ("model_config.lr=[1", "'model_config.lr=[1' cannot be read as an override"),
-        ("datasets=[{rid: 1-ABC}]", "choose one of its entries (default_dataset)"),
-    ],
-)
-def test_a_wrong_override_is_answered_by_the_closest_right_one(
-    place: tuple[Path, Path], wrong: str, right: str
-) -> None:
-    done = call(*place, "run", wrong)
-    assert done.returncode == 1
-    assert right in done.stderr and "Traceback" not in done.stderr
+WRONG = [
+    ("model_config.epocs=3", "Did you mean model_config.epochs=3?"),
+    ("epochs=3", "Did you mean model_config.epochs=3?"),
+    ("model_config=quik", "Did you mean model_config=quick?"),
+    ("+experiment=fst", "Did you mean +experiment=fast?"),
+    ("experiment=fast", "Did you mean +experiment=fast?"),
+    ("+multirun=lr", "Did you mean +multirun=lr_sweep?"),
+    ("quick", "Did you mean model_config=quick?"),
+    ("+model_config.epocs=3", "has no setting 'epocs': did you mean epochs?"),
+    ("model_config.lr=0.1,0.2", "add --multirun"),
+    ("model_config.lr=[1", "'model_config.lr=[1' cannot be read as an override"),
+    ("datasets=[{rid: 1-ABC}]", "choose one of its entries (default_dataset)"),
+]
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["model_config._target_=os.mkdir"],
-        ["++script_config={_target_: models.digits.os.mkdir, path: PLACE}"],
-        ["++hydra.callbacks.x={_target_: os.mkdir, path: PLACE}"],
-        ["--config-path", "YAML", "--config-name", "evil"],
-        ["-m", "model_config.lr=1,2", "++hydra.launcher._target_=os.mkdir"],
-    ],
-    ids=["target", "through the project", "a callback", "a YAML file", "a launcher"],
-)
-def test_a_configuration_cannot_call_just_anything(
-    place: tuple[Path, Path], tmp_path: Path, arguments: list[str]
-) -> None:
+def test_a_wrong_override_is_answered_by_the_closest_right_one(place: tuple[Path, Path]) -> None:
+    answers = call_each(*place, "run", [[wrong] for wrong, _ in WRONG])
+    for (wrong, right), (code, _, told) in zip(WRONG, answers, strict=True):
+        assert code == 1, wrong
+        assert right in told and "Traceback" not in told, wrong
+
+
+EVIL = {
+    "target": ["model_config._target_=os.mkdir"],
+    "through the project": ["++script_config={_target_: models.digits.os.mkdir, path: PLACE}"],
+    "a callback": ["++hydra.callbacks.x={_target_: os.mkdir, path: PLACE}"],
+    "a YAML file": ["--config-path", "YAML", "--config-name", "evil"],
+    "a launcher": ["-m", "model_config.lr=1,2", "++hydra.launcher._target_=os.mkdir"],
+}
+
+
+def test_a_configuration_cannot_call_just_anything(place: tuple[Path, Path], tmp_path: Path) -> None:
     target = tmp_path / "called"
     (tmp_path / "evil.yaml").write_text(f"hydra:\n  callbacks:\n    x: {{_target_: os.mkdir, path: {target}}}\n")
-    words = [text.replace("PLACE", str(target)).replace("YAML", str(tmp_path)) for text in arguments]
-    done = call(*place, "run", *words)
-    assert done.returncode == 1
-    assert "would call" in done.stderr and "os.mkdir" in done.stderr
+    calls = [
+        [text.replace("PLACE", str(target)).replace("YAML", str(tmp_path)) for text in way] for way in EVIL.values()
+    ]
+    for way, (code, _, told) in zip(EVIL, call_each(*place, "run", calls), strict=True):
+        assert code == 1, way
+        assert "would call" in told and "os.mkdir" in told, way
     assert not target.exists()
 
 
