@@ -103,7 +103,10 @@ class EmbeddedPort:
                 "Choose another place with DERIVA_ML_HOME or DerivaML(working_dir=…)."
             ) from error
         except OSError as error:
-            raise DerivaMLConfigurationError(f"The catalog in {store_folder} cannot be opened: {error}") from error
+            raise DerivaMLConfigurationError(
+                f"The catalog in {store_folder} cannot be opened: {error}. "
+                "DERIVA_ML_HOME and DerivaML(working_dir=…) name another folder."
+            ) from error
 
     def send(self, request: Request) -> Response:
         """Answer one request."""

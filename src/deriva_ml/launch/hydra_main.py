@@ -32,6 +32,12 @@ from deriva_ml.settings import find_home
 VERSION_BASE = "1.3"
 OUTPUT = "hydra-config"
 _OUR_FLAGS = ("--host", "--catalog", "--list-configs", "--continue", "--metric", "--allow-dirty", "--json")
+_EXTRAS = {
+    "launcher/joblib": "sweep",
+    "launcher/submitit_local": "sweep",
+    "launcher/submitit_slurm": "sweep",
+    "sweeper/optuna": "optuna",
+}  # which extra of this distribution brings a plugin of Hydra's
 _AMBIGUOUS = "Ambiguous value for argument"
 
 
@@ -197,7 +203,11 @@ def _explanation(error: Exception, config_name: str, overrides: Sequence[str]) -
         return f"{unread!r} cannot be read as an override: {said}. Text with other signs than letters, digits and -_./:+% needs quotes: key='\"a, b\"'."
     cause = str(error.__cause__).splitlines()[0] if error.__cause__ is not None and str(error.__cause__) else ""
     told = [said if said.endswith((".", "?")) else f"{said}.", *([f"{cause}."] if cause and cause not in said else [])]
-    return _with_hints(" ".join(told), _hints(config_name, overrides))
+    missing = [extra for name, extra in _EXTRAS.items() if f"hydra/{name}'" in said]
+    hints = [] if missing else _hints(config_name, overrides)
+    return _with_hints(
+        " ".join([*told, *(f"`pip install 'deriva-ml[{extra}]'` brings it." for extra in missing)]), hints
+    )
 
 
 def _with_hints(said: str, hints: list[tuple[str, str]]) -> str:
