@@ -8,11 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
 from launch_lab import call, call_each, git, write_project
 
 from deriva_ml import DerivaML
 from deriva_ml.catalog import objects
+from deriva_ml.errors import DerivaMLConfigurationError
 from deriva_ml.execution.record import ExecutionRecord
+from deriva_ml.launch.hydra_main import explained
 
 
 @pytest.fixture(scope="module")
@@ -196,3 +200,12 @@ def test_a_shell_completes_options_and_the_projects_overrides(
     asked = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" ")), "_DERIVA_ML_RUN_COMPLETE": "bash_complete"}
     done = call(*place, "run", **asked)
     assert [line.partition(",")[2] for line in done.stdout.splitlines()] == offered, done.stderr
+
+
+@pytest.mark.parametrize(("plugin", "extra"), [("launcher/joblib", "sweep"), ("sweeper/optuna", "optuna")])
+def test_a_plugin_that_is_not_installed_is_named_with_the_extra_that_brings_it(plugin: str, extra: str) -> None:
+    ConfigStore.instance().store("some_root", {})
+    wrong = f"hydra/{plugin.replace('/', '=')}"
+    told = pytest.raises(DerivaMLConfigurationError, match=rf"`pip install 'deriva-ml\[{extra}\]'` brings it\.$")
+    with told, explained("some_root", [wrong]):
+        raise HydraException(f"In 'hydra/config': Could not find 'hydra/{plugin}'.")
