@@ -34,7 +34,7 @@ from deriva_ml.dataset.elements import add_element_type, list_element_types
 from deriva_ml.dataset.spec import read_spec
 from deriva_ml.definitions import ForeignKeyDefinition, TableDefinition
 from deriva_ml.enums import ConnectionMode
-from deriva_ml.errors import DerivaMLExecutionError
+from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLExecutionError
 from deriva_ml.execution import find
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
@@ -83,12 +83,14 @@ class DerivaML:
         ml_schema: The name of the deriva-ml schema in the catalog.
         logging_level, deriva_logging_level: How much deriva-ml and the deriva client log.
         credential: What the server wants to see, as the deriva client spells it (``{"bearer-token": …}``).
+        s3_bucket, use_minid: Accepted for the sake of older configurations: a bucket is refused, and without one there are
+            no MINIDs.
         clean_execution_dir: Whether an execution's staged files go away once they are in the catalog.
         mode: ``"offline"`` begins and finishes runs while the catalog is away: what is known of it comes from the last
             online opening of this workspace, and everything waits here until the catalog is opened online.
 
     Raises:
-        DerivaMLConfigurationError: no such catalog, or a folder that cannot hold one (a network file system).
+        DerivaMLConfigurationError: no such catalog, a folder that cannot hold one (a network file system), or an S3 bucket.
         DerivaMLSchemaError: the catalog has no deriva-ml schema.
         DerivaMLOfflineError: with ``mode="offline"``, when this workspace was never opened online.
         DerivaMLOfflineError, DerivaMLAuthenticationError, DerivaMLReadOnlyError: the server or the folder refuses.
@@ -114,9 +116,16 @@ class DerivaML:
         logging_level: int = logging.WARNING,
         deriva_logging_level: int = logging.WARNING,
         credential: Mapping[str, Any] | None = None,
+        s3_bucket: str | None = None,
+        use_minid: bool | None = None,
         clean_execution_dir: bool = True,
         mode: ConnectionMode | str = ConnectionMode.online,
     ) -> None:
+        if s3_bucket is not None:
+            raise DerivaMLConfigurationError(
+                f"s3_bucket={s3_bucket!r}: bags are not copied to S3 here, and get no MINID; leave it out. "
+                "`deriva-ml get RID@1.0.0` downloads a bag, which you can put there."
+            )
         logging.getLogger("deriva_ml").setLevel(logging_level)
         logging.getLogger("deriva").setLevel(deriva_logging_level)
         self.working_dir = find_home(working_dir)

@@ -19,7 +19,7 @@ class DerivaMLConfig(BaseModel):
     """The arguments of :class:`~deriva_ml.ml.DerivaML` as a configuration; without a host it means the embedded catalog.
 
     A credential does not belong here, because Hydra writes configurations into files; the ``deriva`` client keeps it, or
-    the variable ``DERIVA_ML_TOKEN`` brings it.
+    the variable ``DERIVA_ML_TOKEN`` brings it. ``use_minid`` changes nothing, because without a bucket there are no MINIDs.
 
     Example:
         >>> DerivaMLConfig(hostname="data.example.org", catalog_id=1).catalog_id
@@ -39,6 +39,8 @@ class DerivaMLConfig(BaseModel):
     ml_schema: str = ML_SCHEMA
     logging_level: int = logging.WARNING
     deriva_logging_level: int = logging.WARNING
+    s3_bucket: str | None = None
+    use_minid: bool | None = None
     clean_execution_dir: bool = True
     mode: ConnectionMode = ConnectionMode.online
 
@@ -50,11 +52,13 @@ class DerivaMLConfig(BaseModel):
     def open(self, ml_class: type[DerivaML] | None = None, hydra_dir: Path | None = None) -> DerivaML:
         """Open the catalog, as a ``ml_class`` if given; ``hydra_dir`` holds the Hydra files of the run.
 
+        A class of the project's own is handed what the configuration says and nothing that it leaves at its default.
+
         Raises:
             DerivaMLConfigurationError, DerivaMLOfflineError, DerivaMLAuthenticationError, DerivaMLReadOnlyError: as
                 :class:`~deriva_ml.ml.DerivaML` does.
         """
-        arguments = self.model_dump()
+        arguments = {"hostname": self.hostname, "catalog_id": self.catalog_id, **self.model_dump(exclude_defaults=True)}
         if self.hostname is not None and self.catalog_id is None:
             arguments["catalog_id"] = "1"
         if hydra_dir is not None:

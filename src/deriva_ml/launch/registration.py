@@ -74,10 +74,11 @@ def make_importable(configs: Path) -> None:
 
 
 def roots_of(configs: Path) -> list[str]:
-    """Return where a project's modules may lie: beside its configs, below ``src``, and above it."""
-    beside = configs.parent
+    """Return where a project's modules may lie: beside its configs, below ``src``, and above it, up to the folder we are in."""
+    beside, here = configs.parent, Path.cwd()
     folders = [beside, beside / "src", *([beside.parent] if beside.name == "src" else [])]
-    return [str(folder) for folder in folders if folder.is_dir()]
+    folders += [here, here / "src"] if here in beside.parents else []
+    return [str(folder) for folder in dict.fromkeys(folders) if folder.is_dir()]
 
 
 def load_configs(package_name: str = "configs") -> list[str]:

@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hydra_zen import builds, instantiate
 
+from deriva_ml import DerivaML, DerivaMLConfig, Workflow
 from deriva_ml.catalog.remote import RemotePort
 from deriva_ml.cli.run_notebook import command as run_notebook_command
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLInvalidTerm, DerivaMLValidationError
@@ -164,8 +166,6 @@ def test_sweeps_have_names() -> None:
 
 
 def test_configurations_of_inputs_become_inputs() -> None:
-    from hydra_zen import instantiate
-
     assert instantiate(DatasetSpecConfig(rid="1-ABC", version="1.0.0")).rid == "1-ABC"
     assert instantiate(AssetSpecConfig(rid="2-GHI", cache=True)) == AssetSpec(rid="2-GHI", cache=True)
     assert instantiate(LocalFileConfig(path="/data/x.csv")).path == Path("/data/x.csv")
@@ -174,8 +174,6 @@ def test_configurations_of_inputs_become_inputs() -> None:
 
 
 def test_a_run_without_a_launcher_is_recorded_as_well(home: Path) -> None:
-    from deriva_ml import DerivaML, DerivaMLConfig, Workflow
-
     def fit(*, ml_instance: Any, execution: Any) -> int:
         execution.log_metrics({"loss": 1.0})
         return 7
@@ -217,8 +215,6 @@ def _stops_and_fails(execution: Any) -> None:
 def test_as_the_model_ends_so_does_its_execution(
     home: Path, end: Callable[[Any], None], status: str, reason: str
 ) -> None:
-    from deriva_ml import DerivaML, DerivaMLConfig, Workflow
-
     def fit(*, ml_instance: Any, execution: Any) -> None:
         execution.asset_file_path("Execution_Asset", "line.txt").write_text("3.0")
         end(execution)
@@ -233,8 +229,6 @@ def test_as_the_model_ends_so_does_its_execution(
 
 @pytest.mark.parametrize("dry_run", [True, "validate"])
 def test_what_a_run_would_refuse_a_dry_one_refuses(home: Path, dry_run: Any) -> None:
-    from deriva_ml import DerivaMLConfig, Workflow
-
     workflow = Workflow(name="x", workflow_type="Trainning", url="file:///model.py", checksum="3" * 40)
     with pytest.raises(DerivaMLInvalidTerm, match="Trainning"):
         run_model(DerivaMLConfig(), [], [], "", workflow, lambda **settings: 1, dry_run=dry_run)
@@ -249,6 +243,7 @@ class Strict(BaseConfig):
 def elsewhere(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder without configurations above it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DERIVA_ML_ALLOW_DIRTY", "true")
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -264,6 +259,17 @@ def test_a_dry_notebook_makes_no_term() -> None:
     ml, execution, config = run_notebook(overrides=["dry_run=true"], workflow_type="Unheard of")
     assert execution.execution_rid == "0000" and config.dry_run is True
     assert "Unheard of" not in {term.name for term in ml.list_vocabulary_terms("Workflow_Type")}
+
+
+def test_a_connection_as_older_projects_configure_it(home: Path) -> None:
+    class Ours(DerivaML):
+        def __init__(self, hostname: str, catalog_id: str, use_minid: bool = True) -> None:
+            super().__init__(hostname, catalog_id, use_minid=use_minid)
+
+    config = instantiate(builds(DerivaMLConfig, use_minid=False, populate_full_signature=True))
+    assert type(config.open(Ours)) is Ours
+    with pytest.raises(DerivaMLConfigurationError, match="s3_bucket"):
+        DerivaMLConfig(s3_bucket="s3://ours").open()
 
 
 def test_a_notebook_must_be_named() -> None:
