@@ -32,19 +32,15 @@ def _begun(before: list[str], incomplete: str) -> str:
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True, "help_option_names": ["-h", "--help"]})
-@click.option(
-    "--host", metavar="HOST", help="A Deriva server (deriva_ml.hostname=). Default: what the configuration says."
-)
+@click.option("--host", metavar="HOST", help="A Deriva server (deriva_ml.hostname=).")
 @click.option("--catalog", metavar="ID", help="Catalog id (deriva_ml.catalog_id=).")
-@click.option(
-    "--config-dir", "-c", metavar="DIR", help="Folder of the configurations. Default: configs, then src/configs."
-)
+@click.option("--config-dir", "-c", metavar="DIR", help="Folder of configurations. [default: configs, src/configs]")
 @click.option(
     "--config-name", default="deriva_model", show_default=True, metavar="NAME", help="The root configuration."
 )
 @click.option("--list-configs", is_flag=True, help="List groups and their entries: the menu of overrides.")
-@click.option("--multirun", "-m", is_flag=True, help="Run every combination of the overrides that list several values.")
-@click.option("--continue", "continued", metavar="RID", help="Go on with an interrupted sweep: the RID of its parent.")
+@click.option("--multirun", "-m", is_flag=True, help="Run every combination of the values that are listed.")
+@click.option("--continue", "continued", metavar="RID", help="Go on with a sweep; RID is that of its parent.")
 @click.option(
     "--metric",
     "metrics",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from hydra.core.plugins import Plugins
 from hydra_zen import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
-from deriva_ml.errors import DerivaMLBusyError
+from deriva_ml.errors import DerivaMLBusyError, DerivaMLConfigurationError
 from deriva_ml.execution import liveness
 from deriva_ml.launch import safety
 from deriva_ml.launch.code import launched, lies_in
 from deriva_ml.launch.composed import Composed, begun_with, composed, shown_overrides
 from deriva_ml.launch.failures import UserCodeError, users_code
 from deriva_ml.launch.job import Job, following, read_job
+from deriva_ml.launch.nearest import keys_of, nearest_keys
+from deriva_ml.launch.run import run_model
 from deriva_ml.names import DRY_RUN_RID
 
 _PATIENCE = 1.0
@@ -50,6 +53,7 @@ class Task:
     def _run(self, config: DictConfig, job: Job) -> Any:
         with users_code(_failed(job), UserCodeError), following(job), job:
             self.check(config)
+            _refuse_unknown_keys(config)
             with launched(config):
                 value = call_of(config)()
             if job.number is None:
@@ -98,6 +102,22 @@ class Task:
         job = read_job(file)
         valued = job.value is not None or not self.keeps_values
         return job if valued and job.is_done(begun_with(how.overrides, self.added)) else None
+
+
+def _refuse_unknown_keys(config: DictConfig) -> None:
+    """Refuse what ``+key=value`` added beside the arguments of ``run_model``.
+
+    Raises:
+        DerivaMLConfigurationError: it names the keys that are most alike.
+    """
+    known = signature(run_model).parameters
+    if config.get("_target_") != f"{run_model.__module__}.{run_model.__qualname__}":
+        return
+    for key in config:
+        if not str(key).startswith("_") and key not in known:
+            near = nearest_keys(str(key), keys_of(OmegaConf.to_container(config, resolve=False)))
+            hint = " or ".join(text for text in near if text != key) or ", ".join(known)
+            raise DerivaMLConfigurationError(f"No run takes {key!r}: did you mean {hint}?")
 
 
 def call_of(config: DictConfig) -> Callable[[], Any]:

@@ -113,6 +113,7 @@ WRONG = [
     ("experiment=fast", "Did you mean +experiment=fast?"),
     ("+multirun=lr", "Did you mean +multirun=lr_sweep?"),
     ("quick", "Did you mean model_config=quick?"),
+    ("+epochs=3", "No run takes 'epochs': did you mean model_config.epochs?"),
     ("+model_config.epocs=3", "has no setting 'epocs': did you mean epochs?"),
     ("model_config.lr=0.1,0.2", "add --multirun"),
     ("model_config.lr=[1", "'model_config.lr=[1' cannot be read as an override"),
