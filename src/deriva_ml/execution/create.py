@@ -142,11 +142,12 @@ def _settled(
         "Description": configuration.description,
         "Status": str(ExecutionStatus.Created),
     }
+    described = identified_metadata(run)
     with run.session.durable_at_end():
         insert(run.session, run.row.table, [row], given={"RID"}, skip_conflicts=True)
         run.row.said = ExecutionStatus.Created
         local = inputs.link(run.session, run.rid, found)
-        sent = send_metadata(run)
+        sent = send_metadata(run, described)
     mark_metadata(run, sent)
     save_rid(run, place, workflow)
     began = monotonic()
@@ -222,17 +223,23 @@ def stage(
 
 def upload_metadata(run: Run) -> None:
     """Upload the files that describe the run, and mark them."""
+    described = identified_metadata(run)
     with run.session.durable_at_end():
-        sent = send_metadata(run)
+        sent = send_metadata(run, described)
     mark_metadata(run, sent)
 
 
-def send_metadata(run: Run) -> list[Entry]:
-    """Upload the files that describe the run; return their entries."""
+def identified_metadata(run: Run) -> list[Entry]:
+    """Return the files that describe the run, with RIDs that are durable in the catalog before the store names them."""
     sealed = [entry for entry in run.staged.entries(EntryState.SEALED) if entry.mode is Mode.RECORD]
     entries = identify(run.session, sealed)
     if any(entry.rid != before.rid for entry, before in zip(entries, sealed, strict=True)):
         entries = run.staged.save(entries)
+    return entries
+
+
+def send_metadata(run: Run, entries: Sequence[Entry]) -> list[Entry]:
+    """Upload the files that describe the run; return their entries as they are now."""
     load_objects(run, entries, None)
     loaded = load_assets(run, groups(run, entries))
     for group in loaded:
