@@ -40,8 +40,8 @@ def oom_kills() -> int | None:
         text = Path("/proc/vmstat").read_text()
     except OSError:
         return None
-    counts = dict(line.split() for line in text.splitlines())
-    return int(counts["oom_kill"]) if "oom_kill" in counts else None
+    _, found, rest = text.partition("\noom_kill ")
+    return int(rest.partition("\n")[0]) if found else None
 
 
 def likely_cause(owner: Mapping[str, Any]) -> str:

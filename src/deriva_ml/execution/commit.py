@@ -31,6 +31,7 @@ from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.seal import check, seal, to_seal
 from deriva_ml.execution.states import Event, ExecutionStatus
+from deriva_ml.execution.twins import settle_twins
 from deriva_ml.files import write_whole
 from deriva_ml.names import TableName
 from deriva_ml.settings import find_home
@@ -155,6 +156,7 @@ def _failed(run: Run, error: BaseException) -> None:
 
 def _send(run: Run, notes: Sequence[str], newest: int, began: float, clean: bool, telling: Telling) -> UploadReport:
     entries = _identified(run, run.staged.entries(EntryState.SEALED))
+    settle_twins(run, newest)
     if entries or run.staged.feature_tables(newest):
         run.staging.write_manifest()
         _write_bag(run, groups(run, entries), newest)

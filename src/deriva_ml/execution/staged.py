@@ -233,6 +233,25 @@ class Staged:
             if len(rows) < _CHUNK:
                 return
 
+    def features_about_files(self, up_to: int) -> list[StagedFeature]:
+        """Return the feature values, up to an id, that are not yet in the catalog and are about files of this execution."""
+        sql = (
+            "SELECT schema, feature_table, feature_name, target_table, identity, record, assets, id FROM features "
+            "WHERE execution = ? AND state = 'pending' AND id <= ? AND assets != '{}' AND identity LIKE '%\"staged %' ORDER BY id"
+        )
+        rows = self._database.connection().execute(sql, (self.rid, up_to))
+        return [
+            StagedFeature(schema, table, name, target, identity, from_json(record), from_json(assets), number)
+            for schema, table, name, target, identity, record, assets, number in rows
+        ]
+
+    def drop_features(self, features: Iterable[StagedFeature]) -> None:
+        """Give up feature values."""
+        with self.writing() as connection:
+            connection.executemany(
+                "UPDATE features SET state = 'dropped' WHERE id = ?", [(each.id,) for each in features]
+            )
+
     def feature_tables(self, up_to: int) -> dict[tuple[str, str], int]:
         """Return how many feature values of each table, up to an id, are not yet in the catalog."""
         sql = (
