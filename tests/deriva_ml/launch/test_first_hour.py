@@ -94,7 +94,7 @@ def test_a_new_users_first_hour(tmp_path: Path) -> None:
             reader.type(command)
             typed.append(command)
     assert {line.split()[0] for line in typed} >= set(VERBS)
-    assert reader.said.strip() == "no version -> v0.1.0"
+    assert reader.said.strip() == "no version -> v0.1.0 (there is no remote to push it to)"
 
 
 def test_every_command_of_the_guide_is_in_a_block_that_runs() -> None:
