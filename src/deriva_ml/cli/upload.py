@@ -26,19 +26,19 @@ CLEAN, PARTIAL, FATAL, INTERRUPTED = 0, 1, 2, 130
 
 @click.command("upload")
 @click.option("--host", metavar="HOST", help="A Deriva server. Default: the embedded catalog.")
-@click.option("--catalog", metavar="ID", help="Catalog id. Default: the embedded catalog, or 1 on a server.")
+@click.option("--catalog", metavar="ID", help="Catalog id. Default on a server: 1.")
 @click.option(
     "--execution",
     "executions",
     metavar="RID",
     multiple=True,
-    help="An execution to commit; can be repeated. Default: all that wait.",
+    help="An execution (repeatable). Default: all that wait.",
 )
-@click.option("--clean", is_flag=True, help="Remove the folders of the executions that were committed.")
+@click.option("--clean", is_flag=True, help="Remove the folders of what was committed.")
 @click.option("--working-dir", "--home", "working_dir", metavar="DIR", help=HOME_HELP)
 @mode_option("Committing needs the catalog: online. Sealing does not: offline asks nobody.")
-@click.option("--seal", is_flag=True, help="Commit nothing: write a sealed bag of each, for a machine that can.")
-@click.option("--to", metavar="FILE", help="The sealed bag to write, or the folder for several. Needs --seal.")
+@click.option("--seal", is_flag=True, help="Commit nothing: write a sealed bag of each.")
+@click.option("--to", metavar="FILE", help="The sealed bag to write, or a folder for several.")
 @click.option("--bag", "bags", metavar="FILE", multiple=True, help="A sealed bag of another machine; can be repeated.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 @json_option

@@ -64,7 +64,7 @@ def _upwards(package: str, here: Path) -> Iterator[Path]:
 
 def make_importable(configs: Path) -> None:
     """Let the project's own source be imported without installing it, in this process and in those that it starts."""
-    roots = roots_of(configs)
+    roots = _importable_from(configs)
     for root in reversed(roots):
         if root in sys.path:
             sys.path.remove(root)
@@ -74,11 +74,20 @@ def make_importable(configs: Path) -> None:
 
 
 def roots_of(configs: Path) -> list[str]:
-    """Return where a project's modules may lie: beside its configs, below ``src``, and above it, up to the folder we are in."""
-    beside, here = configs.parent, Path.cwd()
+    """Return where a project's modules lie, which configurations may call: beside its configs, below ``src``, and above it."""
+    beside = configs.parent
     folders = [beside, beside / "src", *([beside.parent] if beside.name == "src" else [])]
-    folders += [here, here / "src"] if here in beside.parents else []
-    return [str(folder) for folder in dict.fromkeys(folders) if folder.is_dir()]
+    return [str(folder) for folder in folders if folder.is_dir()]
+
+
+def _importable_from(configs: Path) -> list[str]:
+    """Return where modules are imported from: the project's, and the folder we are in if the configurations lie deep inside.
+
+    That folder can hold anything, Python's own library too, so it is not among those that configurations may call.
+    """
+    here = Path.cwd()
+    more = [str(here), str(here / "src")] if here in configs.parent.parents else []
+    return list(dict.fromkeys([*roots_of(configs), *(folder for folder in more if Path(folder).is_dir())]))
 
 
 def load_configs(package_name: str = "configs") -> list[str]:

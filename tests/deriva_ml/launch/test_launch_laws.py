@@ -18,6 +18,7 @@ from hydra_zen import builds, instantiate
 
 from deriva_ml import DerivaML, DerivaMLConfig, Workflow
 from deriva_ml.catalog.remote import RemotePort
+from deriva_ml.cli.main import group as umbrella
 from deriva_ml.cli.run_notebook import command as run_notebook_command
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLInvalidTerm, DerivaMLValidationError
 from deriva_ml.execution import (
@@ -37,6 +38,7 @@ from deriva_ml.execution import (
     with_description,
 )
 from deriva_ml.launch.nearest import suggestion
+from deriva_ml.launch.registration import make_importable, roots_of
 from deriva_ml.launch.run import chosen_model, read_dry_run, run_model
 from deriva_ml.launch.safety import check, targets
 
@@ -270,6 +272,25 @@ def test_a_connection_as_older_projects_configure_it(home: Path) -> None:
     assert type(config.open(Ours)) is Ours
     with pytest.raises(DerivaMLConfigurationError, match="s3_bucket"):
         DerivaMLConfig(s3_bucket="s3://ours").open()
+
+
+def test_what_lies_around_a_project_can_be_imported_but_not_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configs = tmp_path / "lib" / "configs"
+    configs.mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setenv("PYTHONPATH", "")
+    make_importable(configs)
+    assert sys.path[:2] == [str(tmp_path / "lib"), str(tmp_path)]
+    assert roots_of(configs) == [str(tmp_path / "lib")]
+
+
+@pytest.mark.parametrize("verb", ["run", "run-notebook", "bump-version", "install-kernel", "upload", "status"])
+def test_the_help_of_a_launcher_fits_a_screen(verb: str) -> None:
+    shown = CliRunner().invoke(umbrella, [verb, "--help"])
+    assert shown.exit_code == 0 and len(shown.output.splitlines()) <= 24
 
 
 def test_a_notebook_must_be_named() -> None:
