@@ -157,20 +157,25 @@ def test_several_wrong_overrides_are_answered_together(place: tuple[Path, Path])
 
 
 def test_the_menu_and_the_composed_configuration_can_be_looked_at(place: tuple[Path, Path]) -> None:
-    menu = call(*place, "run", "--list-configs").stdout
+    of_sweep = ["+multirun=lr_sweep", "--cfg", "job", "model_config.epochs=4", "--package", "model_config"]
+    calls = [
+        ["--list-configs"],
+        ["model_config=quick", "--cfg", "job", "--package", "model_config"],
+        of_sweep,
+        ["--list-configs", "--json"],
+        ["--info", "searchpath"],
+        ["--list-config"],
+    ]
+    answers = call_each(*place, "run", calls)
+    assert [code for code, _, _ in answers] == [0, 0, 0, 0, 0, 2], answers
+    menu, quick, swept, listed, info, _ = (out for _, out, _ in answers)
     assert "model_config=\n    default_model\n    quick" in menu
     assert "+experiment=\n    fast" in menu and "+multirun=\n    lr_sweep" in menu
-    shown = call(*place, "run", "model_config=quick", "--cfg", "job", "--package", "model_config").stdout
-    assert "epochs: 1" in shown and "models.digits.train" in shown
-    of_a_sweep = call(
-        *place, "run", "+multirun=lr_sweep", "--cfg", "job", "model_config.epochs=4", "--package", "model_config"
-    )
-    assert "epochs: 4" in of_a_sweep.stdout and of_a_sweep.returncode == 0, of_a_sweep.stderr
-    listed = json.loads(call(*place, "run", "--list-configs", "--json").stdout)
-    assert listed["sweeps"]["lr_sweep"]["overrides"] == ["model_config.lr=0.1,0.01"]
-    wrong = call(*place, "run", "--list-config")
-    assert wrong.returncode == 2 and "Did you mean --list-configs" in wrong.stderr
-    assert "Config search path" in call(*place, "run", "--info", "searchpath").stdout
+    assert "epochs: 1" in quick and "models.digits.train" in quick
+    assert "epochs: 4" in swept
+    assert json.loads(listed)["sweeps"]["lr_sweep"]["overrides"] == ["model_config.lr=0.1,0.01"]
+    assert "Config search path" in info
+    assert "Did you mean --list-configs" in answers[-1][2]
 
 
 def test_without_configurations_the_user_is_told_where_they_go(tmp_path: Path) -> None:
