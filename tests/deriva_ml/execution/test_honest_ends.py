@@ -24,6 +24,7 @@ def running_child(home: Path, workflow: Workflow, then: Callable[[], object]) ->
     told.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
         exe = DerivaML(working_dir=home).create_execution(workflow=workflow)
         exe.__enter__()
         exe.log_metrics({"loss": 1})
