@@ -9,7 +9,8 @@ import click
 
 from deriva_ml.cli.main import run
 
-STORE_HELP = "The store. Default: the one that DerivaML() opens."
+REGISTRY = "registry.sqlite"
+STORE_HELP = "The store, or the home that it is in. Default: the one that DerivaML() opens."
 MIB = 1024 * 1024
 
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
@@ -112,11 +113,17 @@ def _serve(
 
 
 def store_folder(context: click.Context, store: str | None = None) -> Path:
-    """Return the store that a command is about: its own ``--store``, that of ``serve``, or the library's."""
+    """Return the store that a command is about: its own ``--store``, that of ``serve``, or the library's.
+
+    Who names a home means the store in it: a second, empty one beside it would help nobody.
+    """
     from deriva_ml.settings import find_home, store_folder
 
     named = store or context.find_object(str)
-    return Path(named) if named else store_folder(find_home())
+    if not named:
+        return store_folder(find_home())
+    inside = store_folder(Path(named))
+    return inside if (inside / REGISTRY).exists() and not (Path(named) / REGISTRY).exists() else Path(named)
 
 
 if __name__ == "__main__":
