@@ -10,7 +10,7 @@ import click
 from deriva_ml.cli.main import run
 
 REGISTRY = "registry.sqlite"
-STORE_HELP = "The store, or the home that it is in. Default: the one that DerivaML() opens."
+STORE_HELP = "The store, or its home. Default: that of DerivaML()."
 MIB = 1024 * 1024
 
 SUBCOMMANDS: dict[str, tuple[str, str]] = {
