@@ -12,9 +12,9 @@ from deriva_local.service.check import Report, refuse_strange
 from deriva_local.service.check import check as check_store
 from deriva_local.service.vacuum import vacuum as vacuum_store
 from deriva_ml.cli.options import emit, json_option
-from deriva_ml.cli.serve import store_folder
+from deriva_ml.cli.serve import STORE_HELP, store_folder
 
-store_option = click.option("--store", metavar="DIR", help="The store. Default: the one that DerivaML() opens.")
+store_option = click.option("--store", metavar="DIR", help=STORE_HELP)
 
 
 @click.command("check")

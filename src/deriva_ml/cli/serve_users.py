@@ -11,11 +11,11 @@ import click
 from deriva_local.service.tokens import Tokens
 from deriva_local.users.accounts import Accounts, Token, User
 from deriva_ml.cli.options import emit, json_option
-from deriva_ml.cli.serve import store_folder
+from deriva_ml.cli.serve import STORE_HELP, store_folder
 
 DAY = 24 * 3600
 
-store_option = click.option("--store", metavar="DIR", help="The store. Default: the one that DerivaML() opens.")
+store_option = click.option("--store", metavar="DIR", help=STORE_HELP)
 password_option = click.option("--password-stdin", is_flag=True, help="Read the password from the first line of stdin.")
 
 
