@@ -17,6 +17,8 @@ NUMBERS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 def dumps(value: Any, *, indent: int | None = None, ascii_only: bool = True, compact: bool = False) -> str:
     """Return ``value`` as JSON: the numbers that JSON does not have, and things that it does not know, as texts.
 
+    ``compact`` leaves the blanks out.
+
     Example:
         >>> dumps({"rate": float("inf"), "loss": 0.5})
         '{"rate": "Infinity", "loss": 0.5}'

@@ -12,6 +12,7 @@ from typing import Any
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.catalog.terms import find_term
 from deriva_ml.errors import DerivaMLInvalidTerm, DerivaMLTableNotFound, DerivaMLValidationError
+from deriva_ml.execution.fitting import misfit, unstorable
 from deriva_ml.execution.manifest import Entry
 from deriva_ml.execution.report import listed
 from deriva_ml.execution.run import Run
@@ -21,6 +22,8 @@ from deriva_ml.feature.record import FeatureRecord
 from deriva_ml.names import TableName
 from deriva_ml.rid import is_rid
 
+NARROW = ("float4", "date", "timestamp", "timestamptz")
+"""Types of columns that hold less than the fields of a record take."""
 STAGED = "staged "
 """Marks the key of a staged file that stands where its RID will be."""
 FindEntry = Callable[[str | os.PathLike[str]], Entry | None]
@@ -95,6 +98,8 @@ class _Checking:
         self._columns = (*self._keys, *feature.value_columns)
         self._terms = tuple(feature.term_columns.items())
         self._assets = tuple(feature.asset_columns)
+        kinds = {name: feature.feature_table.columns[name].type for name in feature.value_columns}
+        self._narrow = tuple((name, kind) for name, kind in kinds.items() if kind.removesuffix("[]") in NARROW)
         self._known: dict[tuple[str, Any], str | None] = {}
         self.problems: list[str] = []
         self.named: set[int] = set()
@@ -110,6 +115,9 @@ class _Checking:
             )
         for column in self._columns:
             values[column] = given[column]
+        for column, kind in self._narrow:
+            if wrong := misfit(kind, given[column]):
+                self.problems.append(f"{target}.{column}: {wrong}")
         for column, table in self._terms:
             key = (column, given[column])
             values[column] = self._known[key] if key in self._known else self._term(table, key, target)
@@ -121,7 +129,10 @@ class _Checking:
                 self.problems.append(f"{target}: {column} is {values[column]!r}, which is not a RID")
         plain_key = len(self._keys) == 1 and not assets
         identity = f'["{target}"]' if plain_key else json.dumps([values[column] for column in self._keys])
-        return identity, as_text(values), as_text(assets) if assets else "{}"
+        text = as_text(values)
+        if ("\\u0000" in text or "\\ud" in text) and (wrong := unstorable(values)):
+            self.problems.append(f"{target}: {wrong}")
+        return identity, text, as_text(assets) if assets else "{}"
 
     def _staged_target(self, target: Any, values: dict[str, Any], assets: dict[str, int]) -> str:
         """Let the file that a value is about stand for the asset that it will be."""

@@ -16,6 +16,7 @@ from deriva_ml import jsontext
 from deriva_ml.catalog.model import TableModel
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLUploadError
+from deriva_ml.execution.fitting import misfit
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.report import UploadProgress, listed
 from deriva_ml.execution.run import Run
@@ -93,7 +94,7 @@ def _has_namesake(run: Run, entry: Entry) -> bool:
 
 
 def _missing_metadata(session: Catalog, entries: Sequence[Entry]) -> Iterable[str]:
-    """Say which not-null columns have no value, and which values have no column."""
+    """Say which not-null columns have no value, and which values do not fit or have no column."""
     tables: dict[tuple[str, str], TableModel] = {}
     for entry in entries:
         name = (entry.schema, entry.table)
@@ -106,6 +107,9 @@ def _missing_metadata(session: Catalog, entries: Sequence[Entry]) -> Iterable[st
         for column in columns.values():
             if not column.nullok and column.default is None and entry.metadata.get(column.name) is None:
                 yield f"{entry.label}: the column {column.name} of {entry.table} needs a value (metadata={{{column.name!r}: …}})"
+        for column in columns.values():
+            if wrong := misfit(column.type, entry.metadata.get(column.name)):
+                yield f"{entry.label}: the column {column.name} of {entry.table} is {column.type}: {wrong}"
         for unknown in entry.metadata.keys() - columns.keys():
             yield f"{entry.label}: {entry.table} has no column {unknown!r}"
 

@@ -113,6 +113,17 @@ class Staged:
         with self._database.transaction(durable=durable) as connection:
             yield connection
 
+    def refuse_given_up(self) -> None:
+        """Refuse to stage for a run that was given up: nothing of it would ever be committed.
+
+        Raises:
+            DerivaMLValidationError: the execution is Aborted.
+        """
+        if self._number("SELECT count(*) FROM executions WHERE rid = ? AND status = 'Aborted'", self.rid):
+            raise DerivaMLValidationError(
+                f"Execution {self.rid} is Aborted: what is staged now would never be committed. Begin another execution."
+            )
+
     def write(self, connection: apsw.Connection, entry: Entry) -> Entry:
         """Write an entry, new or changed (known by its key), inside :meth:`writing`; return it with its id."""
         return _entry(connection.execute(_UPSERT, (self.rid, plain_key(entry.key), iso(now()), *_values(entry))).get)
@@ -189,6 +200,7 @@ class Staged:
         Raises:
             DerivaMLValidationError: some target has a value of this feature from this execution already; all are named.
         """
+        self.refuse_given_up()
         moment = iso(now())
         same = (self.rid, values.schema, values.table, values.feature_name, values.target_table)
         rows = [(*same, *row, moment) for row in values.rows]
@@ -276,6 +288,7 @@ class Staged:
         Raises:
             DerivaMLValidationError: one has another value already; a run has one value of each.
         """
+        self.refuse_given_up()
         moment = iso(now())
         with self._database.transaction() as connection:
             rows = connection.execute("SELECT name, value FROM parameters WHERE execution = ?", (self.rid,))
@@ -318,6 +331,7 @@ class Staged:
 
     def add_metrics(self, step: Any, record: Mapping[str, Any]) -> None:
         """Write one line of metrics."""
+        self.refuse_given_up()
         self._database.write_one(
             "INSERT INTO metrics (execution, number, step, record, at) VALUES "
             "(?1, 1 + coalesce((SELECT max(number) FROM metrics WHERE execution = ?1), 0), ?2, ?3, ?4)",

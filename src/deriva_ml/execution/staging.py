@@ -11,6 +11,7 @@ import shutil
 import stat
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,13 @@ class Staging:
         self._created = from_iso(created_at).timestamp()
         self._written_at = 0
         self._count = staged.count()
-        self._guard = threading.RLock()
+        self._guards: dict[int, AbstractContextManager[bool]] = {}
         self._folders: set[Path] = set()
+
+    def _guard(self) -> AbstractContextManager[bool]:
+        """Return what one thread at a time holds: this process's own, as a forked child inherits a held one for ever."""
+        found = self._guards.get(os.getpid())
+        return self._guards.setdefault(os.getpid(), threading.RLock()) if found is None else found
 
     # ---------------------------------------------------------------------------------------------------- registering
 
@@ -78,8 +84,9 @@ class Staging:
             DerivaMLValidationError: ``name`` does not name a place inside the staging folder.
         """
         parts = _inside(name)
+        self.staged.refuse_given_up()
         key = "/".join([table.name.name, *parts])
-        with self._guard, self.staged.writing() as connection:
+        with self._guard(), self.staged.writing() as connection:
             entry = self._open_entry(table, key, parts[-1], Mode.NEW, None)
             self._folder(self.folder / entry.staged)
             saved = self.staged.write(connection, wish.applied(entry))
@@ -99,8 +106,9 @@ class Staging:
         self, table: TableModel, sources: Sequence[tuple[Path, str]], wish: Wish, *, copy: bool
     ) -> list[Entry]:
         """Register files that are there, each under its name, all or none; raises as :meth:`existing` does."""
+        self.staged.refuse_given_up()
         placed = [self._ready(table, source, name, copy) for source, name in sources]
-        with self._guard, self.staged.writing() as connection:
+        with self._guard(), self.staged.writing() as connection:
             saved = [self._take(connection, table, each, wish) for each in placed]
         self._registered()
         return saved
@@ -124,7 +132,7 @@ class Staging:
         Raises:
             DerivaMLValidationError: it is in the catalog already.
         """
-        with self._guard, self.staged.writing() as connection:
+        with self._guard(), self.staged.writing() as connection:
             entry = self.staged.entry(key)
             if entry is None or entry.state is EntryState.UPLOADED:
                 raise DerivaMLValidationError(
@@ -231,7 +239,7 @@ class Staging:
 
         After a power cut it may be the one from before: it is a copy of the store, which is durable.
         """
-        with self._guard:
+        with self._guard():
             make_folder(self.folder)
             path, document = self.folder / MANIFEST, manifest.document(self.staged.rid, self.staged.entries())
             if not path.exists() or path.read_bytes() != document:

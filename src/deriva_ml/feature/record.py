@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError, create_model
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from deriva_ml.catalog.model import ColumnModel
 from deriva_ml.feature import selectors
@@ -20,14 +21,28 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") and not isinstance(value, str | bytes) else value
 
 
+def _whole(bits: int) -> Any:
+    """Return the type of the whole numbers that a column of so many bits can hold."""
+    most = 2 ** (bits - 1)
+    return Annotated[int, BeforeValidator(_plain), Field(ge=-most, lt=most)]
+
+
+def _iso(value: Any) -> Any:
+    """Return a date or time as the text that stands for it."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
 TYPES: dict[str, Any] = {
     "text": str,
-    "int2": Annotated[int, BeforeValidator(_plain)],
-    "int4": Annotated[int, BeforeValidator(_plain)],
-    "int8": Annotated[int, BeforeValidator(_plain)],
+    "int2": _whole(16),
+    "int4": _whole(32),
+    "int8": _whole(64),
     "float4": Annotated[float, BeforeValidator(_plain)],
     "float8": Annotated[float, BeforeValidator(_plain)],
     "boolean": Annotated[bool, BeforeValidator(_plain)],
+    "date": Annotated[str, BeforeValidator(_iso)],
+    "timestamp": Annotated[str, BeforeValidator(_iso)],
+    "timestamptz": Annotated[str, BeforeValidator(_iso)],
     "json": Any,
     "jsonb": Any,
 }
@@ -106,7 +121,7 @@ def make_record_class(feature: Feature) -> type[FeatureRecord]:
 def python_type(column: ColumnModel) -> Any:
     """Return the type of a column's values in Python."""
     if column.type.endswith("[]"):
-        return list[TYPES.get(column.type[:-2], str)]  # type: ignore[misc]
+        return list[TYPES.get(column.type[:-2], str) | None]  # type: ignore[misc]
     return TYPES.get(column.type, str)
 
 

@@ -6,11 +6,13 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from deriva_ml import DerivaML, InvalidTransitionError, Workflow
+from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.execution import ExecutionStatus, liveness
 from deriva_ml.execution.run import lock_file
 from deriva_ml.execution.states import COMMITTABLE, TRANSITIONS
@@ -71,13 +73,21 @@ class Life(RuleBasedStateMachine):
     def stage(self) -> None:
         Life.count += 1
         name = f"file{Life.count}.txt"
-        self.exe.asset_file_path("Execution_Asset", name).write_text(name)
-        self.staged.add(name)
+        if self.takes(lambda: self.exe.asset_file_path("Execution_Asset", name).write_text(name)):
+            self.staged.add(name)
 
     @rule()
     def measure(self) -> None:
-        self.exe.log_metrics({"n": self.metrics}, step=self.metrics)
-        self.metrics += 1
+        self.metrics += self.takes(lambda: self.exe.log_metrics({"n": self.metrics}, step=self.metrics))
+
+    def takes(self, call: Callable[[], object]) -> bool:
+        """``call`` stages something, and is refused where nothing would ever be committed; tell whether it was taken."""
+        if self.state is not S.Aborted:
+            call()
+            return True
+        with pytest.raises(DerivaMLValidationError, match="is Aborted"):
+            call()
+        return False
 
     @precondition(lambda self: self.state in COMMITTABLE)
     @rule(clean=st.booleans())

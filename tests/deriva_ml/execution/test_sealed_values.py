@@ -24,10 +24,14 @@ from deriva_ml.rid import is_local
 S = ExecutionStatus
 Rows = Callable[..., list[dict[str, Any]]]
 
-VALUES: dict[str, tuple[B, list[Any]]] = {
+VALUES: dict[str, tuple[B | str, list[Any]]] = {
     "Text": (B.text, ["", "a,b", 'say "x"', "two\nlines", "ring\r\n", "žluť 🐎", " kept ", "NULL", None]),
     "Whole": (B.int8, [0, -1, 2**53, None]),
     "Real": (B.float8, [0.1, -1e300, 1e-12, None]),
+    "Endless": (B.float8, ["NaN", "Infinity", "-Infinity"]),
+    "Series": ("float8[]", [[1.5, None, "NaN", "-Infinity"], []]),
+    "Words": ("text[]", [["a,b", 'say "x"', "", None, "NULL", "{}", "two\nlines"], []]),
+    "Counts": ("int4[]", [[1, -2, None]]),
     "Yes": (B.boolean, [True, False, None]),
     "Day": (B.date, ["2026-02-28", None]),
     "Moment": (B.timestamptz, ["2026-11-20T14:30:00.123456+00:00", None]),

@@ -297,3 +297,20 @@ def test_many_assets_of_one_name_stay_cheap(exe: Execution, elsewhere: Path) -> 
     assert staging.staged.count() - 2 == 400
     late, early = steps[0] - costs[1], costs[0]
     assert late < 4 * early + 50
+
+
+def test_nothing_is_staged_for_a_run_that_was_given_up(
+    local_lab: DerivaML, workflow: Workflow, elsewhere: Path
+) -> None:
+    exe = local_lab.create_execution(workflow=workflow)
+    exe.abort()
+    there = elsewhere / "there.txt"
+    there.write_text("there")
+    for staging in (
+        lambda: exe.asset_file_path("Image", "new.txt"),
+        lambda: exe.asset_file_path("Image", there),
+        lambda: exe.log_metrics({"loss": 1.0}),
+        lambda: exe.log_params({"lr": 1.0}),
+    ):
+        with pytest.raises(DerivaMLValidationError, match="would never be committed"):
+            staging()
