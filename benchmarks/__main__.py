@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="small sizes: does each benchmark run?")
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
+    os.environ.setdefault("DERIVA_ML_PROGRESS", "quiet")  # the table is what is asked for
     unknown = set(arguments.names) - {*NAMES, *LONG}
     if unknown:
         parser.error(f"no benchmark is named {', '.join(sorted(unknown))}; there are: {', '.join((*NAMES, *LONG))}")
