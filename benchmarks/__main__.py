@@ -28,6 +28,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     arguments = parser.parse_args()
     os.environ.setdefault("DERIVA_ML_PROGRESS", "quiet")  # the table is what is asked for
+    os.environ.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # programs start as they do where nobody compiles them each time anew
     unknown = set(arguments.names) - {*NAMES, *LONG}
     if unknown:
         parser.error(f"no benchmark is named {', '.join(sorted(unknown))}; there are: {', '.join((*NAMES, *LONG))}")
