@@ -27,13 +27,14 @@ def campaign(work: Path, seconds: float, seed: int) -> Tally:
     tally = Tally("kill loop")
     end = time.monotonic() + seconds
     while not tally.points or time.monotonic() < end:
-        _home(work / f"home-{seed}", seed, end, tally)
+        one_home(work / f"home-{seed}", seed, end, tally)
         seed += 1
     tally.kills = tally.points
     return tally
 
 
-def _home(home: Path, seed: int, end: float, tally: Tally) -> None:
+def one_home(home: Path, seed: int, end: float, tally: Tally) -> None:
+    """Run the loop on one home, and remove it unless a promise was broken."""
     answer, trouble = home.with_name("answer.json"), home.with_name("trouble.txt")
     answer.unlink(missing_ok=True)
 
