@@ -109,10 +109,27 @@ def hash_file(path: Path) -> Digest:
         return _read_hashed(source, lambda block: None)
 
 
-def copy_hashed(source: Path, target: Path, *, name_durable: bool = True) -> Digest:
-    """Copy ``source`` to ``target``, whole and durable as for :func:`replacing`, and return its digest: one pass over the bytes."""
+def copy_hashed(
+    source: Path, target: Path, *, name_durable: bool = True, told: Callable[[int], object] | None = None
+) -> Digest:
+    """Copy ``source`` to ``target``, whole and durable as for :func:`replacing`, and return its digest: one pass over the bytes.
+
+    ``told`` hears after each block how many bytes are copied; what it raises ends the copy, and nothing is left of it.
+    """
     with source.open("rb") as reader, replacing(target, name_durable=name_durable) as writer:
-        return _read_hashed(reader, writer.write)
+        return _read_hashed(reader, writer.write if told is None else _counted(writer.write, told))
+
+
+def _counted(use: Callable[[bytes], object], told: Callable[[int], object]) -> Callable[[bytes], None]:
+    done = 0
+
+    def each(block: bytes) -> None:
+        nonlocal done
+        use(block)
+        done += len(block)
+        told(done)
+
+    return each
 
 
 def _read_hashed(source: BinaryIO, use: Callable[[bytes], object]) -> Digest:

@@ -25,7 +25,7 @@ from deriva_ml.execution.identify import identify
 from deriva_ml.execution.load import load_assets, load_features, load_links, load_objects, verify
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.plan import AssetGroup, bag_model, bag_payloads, bag_tables, groups
-from deriva_ml.execution.progress import Telling
+from deriva_ml.execution.progress import RECORDING, SEALING, UPLOADING, Telling
 from deriva_ml.execution.provenance import record_gaps
 from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
 from deriva_ml.execution.run import Run
@@ -132,7 +132,7 @@ def _upload(run: Run, notes: Sequence[str], clean: bool, telling: Telling) -> Up
     began = monotonic()
     newest = run.staged.newest_feature()  # read before the files are sealed: what a value refers to is sealed as well
     try:
-        telling.total = to_seal(run)
+        telling.expect(SEALING, *to_seal(run))
         seal(run, telling)
         return _send(run, notes, newest, began, clean, telling)
     except (DerivaMLException, OSError, apsw.Error) as error:
@@ -160,11 +160,11 @@ def _send(run: Run, notes: Sequence[str], newest: int, began: float, clean: bool
     if entries or run.staged.feature_tables(newest):
         run.staging.write_manifest()
         _write_bag(run, groups(run, entries), newest)
-    telling.total = len({entry.url for entry in entries})
+    telling.expect(UPLOADING, *_to_send(entries))
     load_objects(run, entries, telling)
     report = UploadReport(execution_rids=[run.rid])
     with run.session.durable_at_end():  # in the order of the steps, and before the store calls them done
-        done, features = _load(run, entries, newest, report)
+        done, features = _load(run, entries, newest, report, telling)
         detail = _how_it_ended(run, notes)
         seconds = run.completed_in_catalog(detail, began)
     _finish(run, done, detail, newest, seconds)
@@ -173,8 +173,14 @@ def _send(run: Run, notes: Sequence[str], newest: int, began: float, clean: bool
     return report
 
 
+def _to_send(entries: Sequence[Entry]) -> tuple[int, int]:
+    """Return how many different files there are, and their bytes."""
+    sizes = {entry.url: entry.length or 0 for entry in entries}
+    return len(sizes), sum(sizes.values())
+
+
 def _load(
-    run: Run, entries: Sequence[Entry], newest: int, report: UploadReport
+    run: Run, entries: Sequence[Entry], newest: int, report: UploadReport, telling: Telling
 ) -> tuple[list[Entry], dict[TableName, int]]:
     """Write the rows, and read them back; return the assets with the RIDs that they have, and how many feature values there are."""
     loaded = load_assets(run, groups(run, entries))
@@ -184,7 +190,8 @@ def _load(
             f"{rid} is an input of this execution, and this catalog keeps one role for each: it is not recorded as an output"
             for rid in lost
         ]
-    features = load_features(run, newest)
+    telling.expect(RECORDING, 0, sum(run.staged.feature_tables(newest).values()))
+    features = load_features(run, newest, telling.recorded)
     verify(run, loaded, features, newest)
     report.notes += record_gaps(run)
     return [entry for group in loaded for entry in group.entries], features

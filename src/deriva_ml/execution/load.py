@@ -180,14 +180,15 @@ def load_links(
     return sorted(skipped - {row[column] for row in select(run.session, group.roles.name, where, columns=[column])})
 
 
-def load_features(run: Run, up_to: int) -> dict[TableName, int]:
-    """Insert the feature values staged up to an id; return how many of each table were staged."""
+def load_features(run: Run, up_to: int, told: Callable[[int], object]) -> dict[TableName, int]:
+    """Insert the feature values staged up to an id; return how many of each table were staged. ``told`` hears how many came now."""
     counts: dict[TableName, int] = {}
     for (schema, name), staged in run.staged.feature_tables(up_to).items():
         table = TableName(schema, name)
         rows = feature_rows(run, table, up_to)
         while part := list(islice(rows, ROWS)):
             insert(run.session, table, part, skip_conflicts=True)
+            told(len(part))
         counts[table] = staged
     return counts
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -38,11 +38,41 @@ def showing(wish: str | None) -> Iterator[None]:
         _wish.reset(before)
 
 
+SEALING, UPLOADING, RECORDING = "sealing", "uploading", "recording"
+_PHASES = {"Staging": SEALING, "Uploading": UPLOADING, "Uploaded": UPLOADING}
+
+
+@dataclass(slots=True)
+class Reach:
+    """How far one part of a commit is: how many of its files, and how many of its bytes or feature values."""
+
+    phase: str
+    files: int = 0
+    of_files: int = 0
+    done: int = 0
+    of: int = 0
+    under_way: dict[str, int] = field(default_factory=dict)
+    """The bytes that are done of files that are not."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it is left."""
+        return self.files >= self.of_files and self.done >= self.of
+
+    def take(self, step: UploadProgress) -> None:
+        """Count what is done of one file."""
+        self.done += step.bytes_completed - self.under_way.pop(step.file_path, 0)
+        if step.phase == "Uploaded" or (step.phase == "Staging" and step.bytes_completed >= step.bytes_total):
+            self.files += 1
+        else:
+            self.under_way[step.file_path] = step.bytes_completed
+
+
 class Display(Protocol):
     """One way to show how far a commit is."""
 
-    def show(self, phase: str, files: int, of: int, size: int) -> None:
-        """Show that ``files`` of ``of`` files, ``size`` bytes in all, have passed a phase."""
+    def show(self, reach: Reach) -> None:
+        """Show how far one part of it is."""
         ...
 
     def close(self) -> None:
@@ -62,27 +92,36 @@ class Telling:
         self._callback = callback
         self._guard = threading.Lock()
         self._began = monotonic()
-        self._files: Counter[str] = Counter()
-        self._bytes: Counter[str] = Counter()
+        self._reached = {phase: Reach(phase) for phase in (SEALING, UPLOADING, RECORDING)}
         self._display: Display | None = None
         self._kind = "quiet" if callback is not None else chosen(_wish.get() or os.environ.get(VARIABLE, "auto"))
-        self.total = 0
+
+    def expect(self, phase: str, files: int, of: int) -> None:
+        """Say how many files a phase has, and how many bytes or values."""
+        self._reached[phase].of_files, self._reached[phase].of = files, of
 
     def __call__(self, step: UploadProgress) -> None:
         with self._guard:
             if self._callback is not None:
                 self._callback(step)
             elif self._kind != "quiet" and step.phase in _PHASES:
-                self._files[step.phase] += 1
-                self._bytes[step.phase] += step.bytes_total
-                self._show(step.phase)
+                reach = self._reached[_PHASES[step.phase]]
+                reach.take(step)
+                self._show(reach)
 
-    def _show(self, phase: str) -> None:
+    def recorded(self, values: int) -> None:
+        """Say that so many more feature values are in the catalog."""
+        with self._guard:
+            self._reached[RECORDING].done += values
+            if self._kind != "quiet":
+                self._show(self._reached[RECORDING])
+
+    def _show(self, reach: Reach) -> None:
         if self._display is None:
             if self._kind != "lines" and monotonic() - self._began < PATIENCE:
                 return
             self._display = _DISPLAYS[self._kind](self._rid)
-        self._display.show(_PHASES[phase], self._files[phase], max(self.total, self._files[phase]), self._bytes[phase])
+        self._display.show(reach)
 
     def __enter__(self) -> Self:
         return self
@@ -92,9 +131,6 @@ class Telling:
     ) -> None:
         if self._display is not None:
             self._display.close()
-
-
-_PHASES = {"Staging": "sealing", "Uploaded": "uploading"}
 
 
 def chosen(wish: str) -> str:
@@ -113,45 +149,62 @@ def chosen(wish: str) -> str:
 
 
 class Lines:
-    """A line on the error stream when all files have passed a phase; and now and then where that takes long."""
+    """A line on the error stream when a part of the commit is done; and now and then where that takes long."""
 
     def __init__(self, rid: str) -> None:
         self._rid = rid
         self._next: dict[str, float] = {}
 
-    def show(self, phase: str, files: int, of: int, size: int) -> None:
+    def show(self, reach: Reach) -> None:
         """Print a line, but not for every file."""
-        if files < of and monotonic() < self._next.setdefault(phase, monotonic() + 10):
+        if not reach.over and monotonic() < self._next.setdefault(reach.phase, monotonic() + 10):
             return
-        self._next[phase] = monotonic() + 10
-        done = f"{files:,}" if files == of else f"{files:,} of {of:,}"
-        print(
-            f"execution {self._rid}: {phase}, {done} file{'s' if of != 1 else ''}, {size:,} byte{'s' if size != 1 else ''}",
-            file=sys.stderr,
-        )
+        self._next[reach.phase] = monotonic() + 10
+        amount = _counted(reach.done, reach.of, "value" if reach.phase == RECORDING else "byte")
+        files = "" if reach.phase == RECORDING else f"{_counted(reach.files, reach.of_files, 'file')}, "
+        print(f"execution {self._rid}: {reach.phase}, {files}{amount}", file=sys.stderr)
 
     def close(self) -> None:
         """Nothing is open."""
 
 
+def _counted(done: int, of: int, thing: str) -> str:
+    amount = f"{done:,}" if done >= of else f"{done:,} of {of:,}"
+    return f"{amount} {thing}{'s' if max(done, of) != 1 else ''}"
+
+
 class Bar:
-    """A bar on the terminal for each phase, drawn by rich."""
+    """A bar on the terminal for each part of the commit, drawn by rich."""
 
     def __init__(self, rid: str) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[amount]}"),
+            TimeRemainingColumn(),
+        )
         self._progress = Progress(*columns, console=Console(stderr=True), transient=True)
         self._rid = rid
         self._tasks: dict[str, Any] = {}
         self._progress.start()
 
-    def show(self, phase: str, files: int, of: int, size: int) -> None:
-        """Move the bar of a phase."""
-        if phase not in self._tasks:
-            self._tasks[phase] = self._progress.add_task(f"{self._rid} {phase}", total=of)
-        self._progress.update(self._tasks[phase], completed=files, total=of)
+    def show(self, reach: Reach) -> None:
+        """Move the bar of a part."""
+        total, amount = max(reach.of, reach.done), self._amount(reach)
+        if reach.phase not in self._tasks:
+            self._tasks[reach.phase] = self._progress.add_task(f"{self._rid} {reach.phase}", total=total, amount=amount)
+        self._progress.update(self._tasks[reach.phase], completed=reach.done, total=total, amount=amount)
+
+    @staticmethod
+    def _amount(reach: Reach) -> str:
+        from rich.filesize import decimal
+
+        if reach.phase == RECORDING:
+            return f"{reach.done:,}/{reach.of:,} values"
+        return f"{reach.files}/{max(reach.files, reach.of_files)} files, {decimal(reach.done)}"
 
     def close(self) -> None:
         """Take the bars off the terminal."""
@@ -159,7 +212,7 @@ class Bar:
 
 
 class Notebook:
-    """A bar in the cell of a notebook for each phase, drawn by tqdm (as text where ipywidgets is missing)."""
+    """A bar in the cell of a notebook for each part of the commit, drawn by tqdm (as text where ipywidgets is missing)."""
 
     def __init__(self, rid: str) -> None:
         from tqdm.auto import tqdm
@@ -168,11 +221,17 @@ class Notebook:
         self._rid = rid
         self._bars: dict[str, Any] = {}
 
-    def show(self, phase: str, files: int, of: int, size: int) -> None:
-        """Move the bar of a phase."""
-        if phase not in self._bars:
-            self._bars[phase] = self._make(total=of, desc=f"{self._rid} {phase}", unit="file")
-        self._bars[phase].update(files - self._bars[phase].n)
+    def show(self, reach: Reach) -> None:
+        """Move the bar of a part."""
+        if reach.phase not in self._bars:
+            unit = " values" if reach.phase == RECORDING else "B"
+            description = f"{self._rid} {reach.phase}"
+            self._bars[reach.phase] = self._make(
+                total=max(reach.of, reach.done), desc=description, unit=unit, unit_scale=True
+            )
+        bar = self._bars[reach.phase]
+        bar.total = max(reach.of, reach.done)
+        bar.update(reach.done - bar.n)
 
     def close(self) -> None:
         """Let the bars stand as they are."""

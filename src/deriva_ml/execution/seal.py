@@ -6,6 +6,7 @@ Sealing is the one copy: read, hash, write, sync.
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -21,12 +22,14 @@ from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.report import UploadProgress, listed
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staging import has_changed, link, reused_path, stamp
-from deriva_ml.files import copy_hashed, fsync_folder, hash_file, make_folder, write_whole
+from deriva_ml.files import BLOCK, copy_hashed, fsync_folder, hash_file, make_folder, write_whole
 from deriva_ml.names import TableName
 
 AT_ONCE = 4
 TOGETHER = 200
 """How many sealed files are marked in one transaction."""
+PULSE = 32 * BLOCK
+"""After so many bytes of one file it is told how far its copy is."""
 
 Progress = Callable[[UploadProgress], None]
 
@@ -114,10 +117,11 @@ def _missing_metadata(session: Catalog, entries: Sequence[Entry]) -> Iterable[st
             yield f"{entry.label}: {entry.table} has no column {unknown!r}"
 
 
-def to_seal(run: Run) -> int:
-    """Return how many files a commit will seal: those registered, and those made of what was logged."""
+def to_seal(run: Run) -> tuple[int, int]:
+    """Return how many files a commit will seal, those registered and those made of what was logged, and the bytes of the former."""
     logged = [run.staged.parameters(pending=True), run.staged.metrics(pending=True)]
-    return len(run.staged.entries(EntryState.PENDING)) + sum(map(bool, logged))
+    pending = [run.folder / entry.staged for entry in run.staged.entries(EntryState.PENDING)]
+    return len(pending) + sum(map(bool, logged)), sum(path.stat().st_size for path in pending if path.exists())
 
 
 def seal(run: Run, progress: Progress | None) -> None:
@@ -132,14 +136,19 @@ def seal(run: Run, progress: Progress | None) -> None:
     folder = run.folder / "sealed"
     make_folder(folder)
     logged = _write_logged(run)
-    pending = run.staged.entries(EntryState.PENDING)
+    pending, over = run.staged.entries(EntryState.PENDING), threading.Event()
     with ThreadPoolExecutor(AT_ONCE) as threads:  # one waits for the disk while the next one reads
-        for start in range(0, len(pending), TOGETHER):
-            together = pending[start : start + TOGETHER]
-            sealed = list(threads.map(lambda entry: _seal_one(run, entry), together))
-            fsync_folder(folder)
-            run.staged.save(sealed, durable=False)
-            _tell(run, sealed, progress)
+        try:
+            for start in range(0, len(pending), TOGETHER):
+                together = pending[start : start + TOGETHER]
+                sealed = list(
+                    threads.map(lambda entry: _seal_one(run, entry, _pulse(run, entry, progress, over)), together)
+                )
+                fsync_folder(folder)
+                run.staged.save(sealed, durable=False)
+                _tell(run, sealed, progress)
+        finally:
+            over.set()  # who was stopped does not wait for the copies under way
     if logged:
         if not pending:
             fsync_folder(folder)
@@ -154,12 +163,26 @@ def _tell(run: Run, sealed: Sequence[Entry], progress: Progress | None) -> None:
         progress(UploadProgress(str(path), entry.file_name, size, size, "Staging", f"sealed {entry.label}"))
 
 
-def _seal_one(run: Run, entry: Entry) -> Entry:
+def _pulse(run: Run, entry: Entry, progress: Progress | None, over: threading.Event) -> Callable[[int], None]:
+    """Return what hears how far the copy of one file is: it tells so now and then, and ends the copy when the commit was stopped."""
+    path = run.folder / entry.staged
+    size = path.stat().st_size if path.exists() else 0
+
+    def told(done: int) -> None:
+        if over.is_set():
+            raise DerivaMLUploadError(f"{entry.label}: the commit was stopped while {path} was copied.")
+        if progress is not None and done % PULSE == 0 and done < size:
+            progress(UploadProgress(str(path), entry.file_name, done, size, "Staging", f"sealing {entry.label}"))
+
+    return told
+
+
+def _seal_one(run: Run, entry: Entry, told: Callable[[int], None]) -> Entry:
     path = run.folder / entry.staged
     target = run.folder / "sealed" / str(entry.id)
     try:
         before = stamp(path)
-        digest = copy_hashed(path, target, name_durable=False)
+        digest = copy_hashed(path, target, name_durable=False, told=told)
         after = stamp(path)
     except FileNotFoundError as error:
         raise DerivaMLUploadError(_missing(entry, path)) from error

@@ -13,9 +13,10 @@ import pytest
 
 from deriva_ml import DerivaML, DerivaMLValidationError, UploadProgress, Workflow
 from deriva_ml.errors import DerivaMLUploadError
-from deriva_ml.execution import Execution, ExecutionStatus
-from deriva_ml.execution.progress import Telling, chosen
+from deriva_ml.execution import Execution, ExecutionStatus, seal
+from deriva_ml.execution.progress import Lines, Reach, Telling, chosen
 from deriva_ml.execution.report import UploadItem, UploadReport
+from deriva_ml.files import BLOCK
 
 S = ExecutionStatus
 
@@ -52,6 +53,29 @@ def test_a_callback_that_raises_stops_the_commit_and_the_next_one_goes_on(
     assert len(exe.list_assets("Output")) == len({asset.rid for asset in exe.list_assets("Output")})
 
 
+def test_a_large_file_is_told_of_while_it_is_copied_and_the_copy_can_be_stopped(
+    local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal, "PULSE", BLOCK)
+    with local_lab.create_execution(workflow=workflow) as exe:
+        exe.asset_file_path("Image", "large.bin").write_bytes(os.urandom(3 * BLOCK + 1))
+    seen: list[int] = []
+
+    def stop(step: UploadProgress) -> None:
+        seen.append(step.bytes_completed)
+        if step.bytes_completed == 2 * BLOCK:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        exe.commit_output_assets(progress_callback=stop)
+    assert seen == [BLOCK, 2 * BLOCK]
+    assert list((exe.working_dir / "sealed").iterdir()) == []
+    told: list[tuple[str, float]] = []
+    exe.commit_output_assets(progress_callback=lambda step: told.append((step.phase, round(step.percent_complete))))
+    assert told[:4] == [("Staging", 33), ("Staging", 67), ("Staging", 100), ("Staging", 100)]
+    assert told[-1] == ("Uploaded", 100)
+
+
 def test_the_command_that_goes_on_names_the_folder_where_it_is_not_the_usual_one(
     tmp_path: Path, workflow: Workflow
 ) -> None:
@@ -70,7 +94,8 @@ from deriva_ml.execution import progress
 from deriva_ml.execution.report import UploadProgress
 progress.PATIENCE = 0
 with progress.Telling("1-ABC", None) as telling:
-    telling.total = 3
+    for part in (progress.SEALING, progress.UPLOADING):
+        telling.expect(part, 3, 3000)
     for phase in ("Staging", "Uploading", "Uploaded"):
         for name in "abc":
             telling(UploadProgress(name, name, 1000, 1000, phase))
@@ -98,6 +123,27 @@ def test_without_a_terminal_there_is_a_line_per_step() -> None:
         "execution 1-ABC: sealing, 3 files, 3,000 bytes",
         "execution 1-ABC: uploading, 3 files, 3,000 bytes",
     ]
+
+
+def test_a_line_says_where_something_takes_long(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = Lines("1-ABC")
+    lines.show(Reach("uploading", files=0, of_files=2, done=500, of=2000))
+    lines._next["uploading"] = 0.0
+    lines.show(Reach("uploading", files=1, of_files=2, done=1500, of=2000))
+    lines.show(Reach("recording", done=30_000, of=30_000))
+    assert capsys.readouterr().err.splitlines() == [
+        "execution 1-ABC: uploading, 1 of 2 files, 1,500 of 2,000 bytes",
+        "execution 1-ABC: recording, 30,000 values",
+    ]
+
+
+def test_bytes_of_a_file_under_way_count_once() -> None:
+    reach = Reach("uploading", of_files=1, of=100)
+    for done, phase in ((40, "Uploading"), (80, "Uploading"), (100, "Uploading"), (100, "Uploaded")):
+        assert not reach.over
+        reach.take(UploadProgress("a", "a", done, 100, phase))
+        assert reach.done == done
+    assert reach.over
 
 
 def test_on_a_terminal_there_is_a_bar() -> None:
