@@ -240,3 +240,7 @@ class DerivaMLConflictError(DerivaMLCatalogError):
 
 class DerivaMLServerError(DerivaMLCatalogError):
     """429 or 5xx after all retries: the server is busy or broken; nothing staged is lost, try again later."""
+
+
+OUT_OF_REACH = (DerivaMLOfflineError, DerivaMLServerError, DerivaMLAuthenticationError)
+"""What says that the catalog cannot be reached now, and can be later."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from deriva_ml.catalog.answers import DOUBTFUL
 from deriva_ml.catalog.rows import select, update_if
 from deriva_ml.catalog.session import Catalog
+from deriva_ml.clock import pause
 from deriva_ml.errors import (
-    DerivaMLAuthenticationError,
+    OUT_OF_REACH,
     DerivaMLOfflineError,
     DerivaMLServerError,
     DerivaMLStateInconsistency,
@@ -23,7 +25,6 @@ log = logging.getLogger(__name__)
 
 S = ExecutionStatus
 
-OUT_OF_REACH = (DerivaMLOfflineError, DerivaMLServerError, DerivaMLAuthenticationError)
 _MUST_REACH = {Event.COMMIT}
 """What is nothing without the catalog; a run itself goes on when the catalog is out of reach."""
 
@@ -93,8 +94,22 @@ class CatalogRow:
             self._settle(found)
 
     def _write_if(self, expected: ExecutionStatus, found: Registered) -> bool:
-        condition = {"Status": expected.value}
-        return update_if(self._session, self.table, self._rid, condition, catalog_values(self._session, found))
+        """Write what ``found`` says if the row is in the state ``expected``; where the answer is lost, once more.
+
+        The second time finds either the same state, or the one that it brings: the caller looks which.
+        """
+        condition, values = {"Status": expected.value}, catalog_values(self._session, found)
+        for seconds in self._session.pauses:
+            try:
+                return update_if(self._session, self.table, self._rid, condition, values)
+            except DerivaMLOfflineError as error:
+                if not error.doubtful:
+                    raise
+            except DerivaMLServerError as error:
+                if error.status not in DOUBTFUL:
+                    raise
+            pause(seconds)
+        return update_if(self._session, self.table, self._rid, condition, values)
 
     def _settle(self, found: Registered) -> None:
         """The row says something else than expected: it lags behind, or somebody else has driven the execution on."""

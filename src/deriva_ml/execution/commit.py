@@ -18,9 +18,15 @@ import apsw
 from deriva_ml.bag.write import write_bag
 from deriva_ml.clock import iso, monotonic, now
 from deriva_ml.environment.host import likely_cause
-from deriva_ml.errors import DerivaMLBusyError, DerivaMLException, DerivaMLOfflineError, DerivaMLUploadError
+from deriva_ml.errors import (
+    OUT_OF_REACH,
+    DerivaMLBusyError,
+    DerivaMLCatalogError,
+    DerivaMLException,
+    DerivaMLOfflineError,
+    DerivaMLUploadError,
+)
 from deriva_ml.execution import liveness
-from deriva_ml.execution.catalog_row import OUT_OF_REACH
 from deriva_ml.execution.identify import identify
 from deriva_ml.execution.load import load_assets, load_features, load_links, load_objects, verify
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
@@ -105,17 +111,13 @@ def end_run(run: Run) -> None:
     """Stop a run that this process has; recover one whose process is gone; leave one alone that another process has."""
     if run.registered.status is not S.Running:
         return
-    path = run.lock_file("run")
-    if liveness.held_here(path):
+    if liveness.held_here(run.lock_file("run")):
         run.happen(Event.FINISH)
         return
     try:
-        liveness.take(path, f"Execution {run.rid} is running").release()
+        run.happen(Event.RECOVER, likely_cause(run.registered.owner))
     except DerivaMLBusyError as error:
-        raise DerivaMLBusyError(
-            f"Execution {run.rid} is still running elsewhere, so it cannot be committed here. {error}"
-        ) from error
-    run.happen(Event.RECOVER, likely_cause(run.registered.owner))
+        raise DerivaMLBusyError(f"Execution {run.rid} cannot be committed here: {error}") from error
 
 
 def _begin(run: Run) -> None:
@@ -123,7 +125,7 @@ def _begin(run: Run) -> None:
         return
     try:
         run.happen(Event.COMMIT)
-    except OUT_OF_REACH as error:
+    except (*OUT_OF_REACH, DerivaMLCatalogError) as error:
         _failed(run, error)
         raise _unfinished(run, error) from error
 

@@ -174,8 +174,11 @@ class Execution:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the run: Running → Stopped, or Failed with the error, which goes on its way. ``sys.exit(0)`` is no error."""
-        if self.status is S.Running:
+        """End the run: Running → Stopped, or Failed with the error, which goes on its way. ``sys.exit(0)`` is no error.
+
+        A forked worker that leaves the block does not speak for the run: it goes on in the process that began it.
+        """
+        if liveness.held_here(self._run.lock_file("run")) and self.status is S.Running:
             if error is None or (isinstance(error, SystemExit) and not error.code):
                 self.execution_stop()
             else:

@@ -76,16 +76,26 @@ def _mark_run(run: Run, there: ExecutionStatus, target: ExecutionStatus, reason:
     if here is not there and target is not here:
         run.store.adopt(run.rid, there, f"the catalog says {there}")
         here = there
-    event = event_towards(here, target, run.rid)
-    if event is None:
+    events = _towards(here, target, run.rid)
+    if not events:
         run.store.message(run.rid, reason)
         run.row.tell(None, target)
-    else:
-        run.happen(event, reason, values={"error": reason} if event in (Event.FAIL, Event.ABORT) else None)
+    for event in events:
+        run.happen(
+            event, reason, values={"error": reason} if event in (Event.FAIL, Event.ABORT) else None, by_hand=True
+        )
+
+
+def _towards(here: ExecutionStatus, target: ExecutionStatus, rid: str) -> list[Event]:
+    """Return the events that lead to ``target``. A dead run waits for its commit: who gives it up says that it failed, on the way."""
+    if (here, target) == (S.Pending_Upload, S.Aborted):
+        return [Event.FAIL, Event.ABORT]
+    event = event_towards(here, target, rid)
+    return [event] if event else []
 
 
 def _mark_catalog(session: Catalog, rid: str, there: ExecutionStatus, target: ExecutionStatus, reason: str) -> None:
-    event_towards(there, target, rid)
+    _towards(there, target, rid)
     table = TableName(session.ml_schema, "Execution")
     if not update_if(session, table, rid, {"Status": there.value}, {"Status": target.value, "Status_Detail": reason}):
         raise DerivaMLStateInconsistency(f"Somebody else changed execution {rid} just now: look again, then mark it.")

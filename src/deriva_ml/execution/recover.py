@@ -14,6 +14,7 @@ from deriva_ml.catalog.rows import Row, select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.environment.host import host_name, likely_cause
 from deriva_ml.errors import (
+    OUT_OF_REACH,
     DerivaMLBusyError,
     DerivaMLCatalogError,
     DerivaMLNotFoundError,
@@ -22,7 +23,7 @@ from deriva_ml.errors import (
 )
 from deriva_ml.execution import liveness
 from deriva_ml.execution.bring import bring, waits
-from deriva_ml.execution.catalog_row import OUT_OF_REACH
+from deriva_ml.execution.catch_up import catch_up
 from deriva_ml.execution.configuration import plain
 from deriva_ml.execution.create import CREATING, WAITING
 from deriva_ml.execution.manifest import rebuild
@@ -44,7 +45,7 @@ _INTERRUPTED = "creation was interrupted"
 
 
 def recover_workspace(session: Catalog, workspace: Path) -> list[str]:
-    """Settle the runs of this host whose process is gone; return their RIDs.
+    """Settle the runs of this host whose process is gone, and tell the catalog what it does not know yet; return the RIDs of the dead.
 
     A dead run that was Running goes to Pending_Upload. One that was Created is Aborted when its process was killed before
     the work began, or in the middle of its creation; a process that ended in order may have left it for another to begin.
@@ -53,7 +54,10 @@ def recover_workspace(session: Catalog, workspace: Path) -> list[str]:
         return []
     store = ExecutionStore(workspace)
     found = store.select("status IN ('Running', 'Created')")
-    return [run.rid for run in found if run.owner.get("host") == host_name() and _recover(session, store, run)]
+    dead = [run.rid for run in found if run.owner.get("host") == host_name() and _recover(session, store, run)]
+    if not session.offline:
+        catch_up(session, store, _reconcile)
+    return dead
 
 
 def _recover(session: Catalog, store: ExecutionStore, found: Registered) -> bool:

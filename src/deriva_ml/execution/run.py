@@ -14,8 +14,8 @@ import apsw
 
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.clock import iso, monotonic, now
-from deriva_ml.environment.host import this_process
-from deriva_ml.errors import DerivaMLException
+from deriva_ml.environment.host import host_name, this_process
+from deriva_ml.errors import DerivaMLBusyError, DerivaMLException
 from deriva_ml.execution import liveness, provenance, signals
 from deriva_ml.execution.catalog_row import CatalogRow
 from deriva_ml.execution.staged import Staged
@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 S = ExecutionStatus
 
+_HELD_BY = {S.Running: "run", S.Pending_Upload: "commit"}
+"""Which lock a process holds that has brought an execution into this state, and is at it."""
 _ENDS_RUN = {Event.FINISH, Event.FAIL, Event.RECOVER, Event.ABORT}
 
 
@@ -65,13 +67,17 @@ class Run:
         *,
         values: Mapping[str, Any] | None = None,
         also: Callable[[apsw.Connection], object] | None = None,
+        by_hand: bool = False,
     ) -> ExecutionStatus:
         """Let an event happen: in the store, durably, then in the catalog; return the state it led to.
 
         Raises:
+            DerivaMLBusyError: a living process runs or commits it, or it runs on another machine.
             InvalidTransitionError: nothing leads there, or somebody else has driven the execution elsewhere.
             DerivaMLStateInconsistency: the catalog has no such execution.
         """
+        if not by_hand:
+            self.refuse_others()
         if event is Event.FINISH and self.staged.count():
             self.staging.sync()  # what the state promises is on the disk before it
         if event in (Event.FAIL, Event.ABORT):
@@ -85,6 +91,24 @@ class Run:
             provenance.record_end(self, event, was, became)
         log.info("%s: %s -> %s", self.rid, was, became)
         return became
+
+    def refuse_others(self) -> None:
+        """Refuse to move an execution that somebody else has: a living process that runs or commits it, or another machine.
+
+        Raises:
+            DerivaMLBusyError: that is so; the message says who.
+        """
+        found = self.registered
+        kind = _HELD_BY.get(found.status)
+        if kind is None or liveness.held_here(self.lock_file(kind)):
+            return
+        host = found.owner.get("host")
+        if kind == "run" and host not in (None, host_name()):
+            raise DerivaMLBusyError(
+                f"Execution {self.rid} runs on {host}, or died there: nobody can tell from here. There: `deriva-ml resume {self.rid}`. "
+                f"If you know that it is dead: `deriva-ml mark {self.rid} Pending_Upload --reason …`."
+            )
+        liveness.take(self.lock_file(kind), f"Execution {self.rid} cannot be moved from {found.status}").leave()
 
     def fail(self, error: BaseException) -> None:
         """Record the user's error; whatever goes wrong with that does not take its place."""
@@ -154,8 +178,10 @@ class Run:
             InvalidTransitionError: no edge leads there from the present state.
         """
         event = event_towards(self.registered.status, target, self.rid)
-        if event is None:
+        if event is None and detail is not None:
             self._message(detail)
+        elif event is None:
+            return  # nothing new: what is known of the cause stays
         else:
             self.happen(event, detail, values={"error": detail} if is_error else None)
 

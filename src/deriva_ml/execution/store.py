@@ -254,6 +254,13 @@ class ExecutionStore:
         with self.database.transaction() as connection:
             _assign(connection, rid, values)
 
+    def heard(self, said: Mapping[str, ExecutionStatus]) -> None:
+        """Write down what the catalog says of executions."""
+        if said:
+            with self.database.transaction() as connection:
+                sql = "UPDATE executions SET catalog_status = ? WHERE rid = ?"
+                connection.executemany(sql, [(status.value, rid) for rid, status in said.items()])
+
     def _status(self, connection: apsw.Connection, rid: str) -> ExecutionStatus:
         status = connection.execute("SELECT status FROM executions WHERE rid = ?", (rid,)).get
         if status is None:
