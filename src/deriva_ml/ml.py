@@ -489,7 +489,7 @@ class DerivaML:
     def commit_pending_executions(
         self,
         *,
-        execution_rids: Iterable[str] | None = None,
+        execution_rids: str | Iterable[str] | None = None,
         clean_folder: bool = False,
         progress_callback: UploadCallback | None = None,
     ) -> UploadReport:
@@ -550,7 +550,7 @@ class DerivaML:
         return mark(self.session, self.executions.store, execution_rid, str(status), reason)
 
     def clean_execution_dirs(
-        self, older_than_days: float | None = None, exclude_rids: Iterable[str] = ()
+        self, older_than_days: float | None = None, exclude_rids: str | Iterable[str] = ()
     ) -> dict[str, Any]:
         """Remove the folders of executions whose files are all in the catalog, or that were given up; return what was freed."""
         return clean_execution_dirs(self.executions.store, older_than_days, exclude_rids)

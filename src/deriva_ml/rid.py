@@ -6,7 +6,7 @@ Floor 0: values only. A RID is opaque: the only operation on two of them is equa
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, TypeAlias
 
 from deriva_ml.errors import DerivaMLValidationError
@@ -46,6 +46,16 @@ def check_rid(rid: str) -> str:
     return rid
 
 
+def rid_list(rids: str | Iterable[str]) -> list[str]:
+    """Return RIDs, or the names of executions, as a list; one alone is a list of one, and not one of letters.
+
+    Example:
+        >>> rid_list("1-ABC"), rid_list({"1-ABC"})
+        (['1-ABC'], ['1-ABC'])
+    """
+    return [rids] if isinstance(rids, str) else list(rids)
+
+
 LOCAL_MARK = "L-"
 """Begins the names of executions that no catalog knows yet. The alphabet of RIDs has no L, so none is ever one."""
 
@@ -61,14 +71,14 @@ def local_name(token: str) -> str:
     return LOCAL_MARK + "-".join(letters[start : start + 4] for start in range(0, 16, 4))
 
 
-def is_local(rid: str) -> bool:
+def is_local(rid: object) -> bool:
     """Return whether this is the name of an execution that no catalog knows yet, rather than a RID.
 
     Example:
         >>> is_local("L-0B5F-7C1E-9D41-4C7E"), is_local("1-ABC")
         (True, False)
     """
-    return rid.startswith(LOCAL_MARK)
+    return isinstance(rid, str) and rid.startswith(LOCAL_MARK)
 
 
 def split_snapshot(rid: str) -> tuple[str, str | None]:

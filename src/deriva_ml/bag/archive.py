@@ -50,6 +50,8 @@ def unpack(archive: Path, into: Path) -> Path:
         raise DerivaMLIntegrityError(f"{archive} is not a whole zip archive: {error}.") from error
     except FileNotFoundError as error:
         raise DerivaMLIntegrityError(f"There is no archive {archive}.") from error
+    except IsADirectoryError as error:
+        raise DerivaMLIntegrityError(f"{archive} is a folder: name the archive that `exe.seal()` wrote.") from error
     return into / entries[0].filename.split("/")[0]
 
 

@@ -11,6 +11,7 @@ import logging
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -34,6 +35,7 @@ def keep(catalog: Catalog, workspace: Path) -> None:
     The session has the model afterwards, and need not ask for it again.
     """
     path = workspace / NAME
+    catalog.kept_terms = partial(kept_terms, workspace)
     before = read_cache(path)
     if before.get("schema") and _same_catalog(before, catalog):
         catalog.know(before["schema"], before.get("etag", ""))
@@ -88,10 +90,16 @@ def recall(catalog: Catalog, workspace: Path) -> None:
             f"{catalog.catalog_id} of {catalog.host} (schema {catalog.ml_schema}). Open this one online once."
         )
     catalog.know(kept["schema"], kept.get("etag", ""))
-    known: dict[TableName, dict[str, Term]] = catalog.remembered.setdefault("terms", {})
-    for each in (*kept.get("terms", ()), *_added(workspace)):
+    catalog.remembered["terms"] = kept_terms(workspace)
+
+
+def kept_terms(workspace: Path) -> dict[TableName, dict[str, Term]]:
+    """Return the terms that are written down, by vocabulary and name."""
+    known: dict[TableName, dict[str, Term]] = {}
+    for each in (*read_cache(workspace / NAME).get("terms", ()), *_added(workspace)):
         read = [Term(**{**row, "synonyms": tuple(row["synonyms"])}) for row in each["terms"]]
         known.setdefault(TableName(each["schema"], each["table"]), {}).update({term.name: term for term in read})
+    return known
 
 
 def _document(catalog: Catalog, known: Mapping[tuple[str, str], Any] = MappingProxyType({})) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from deriva_ml.catalog.rows import Row, select
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.errors import DerivaMLInvalidTerm
+from deriva_ml.errors import OUT_OF_REACH, DerivaMLInvalidTerm
 from deriva_ml.names import TableName
 
 COLUMNS = ("RID", "ID", "URI", "Name", "Description", "Synonyms")
@@ -41,9 +41,20 @@ def terms(catalog: Catalog, vocabulary: str | TableName, *, again: bool = False)
     table = catalog.model().find_vocabulary(vocabulary).name
     known: dict[TableName, dict[str, Term]] = catalog.remembered.setdefault("terms", {})
     if again or table not in known:
-        rows = select(catalog, table, columns=COLUMNS, sort=["Name"])
-        known[table] = {row["Name"]: read_term(row) for row in rows}
+        known[table] = _read(catalog, table)
     return known[table]
+
+
+def _read(catalog: Catalog, table: TableName) -> dict[str, Term]:
+    """Return the terms that the catalog has; where it cannot be reached, those that were known before: a run goes on."""
+    try:
+        rows = select(catalog, table, columns=COLUMNS, sort=["Name"])
+    except OUT_OF_REACH:
+        before: dict[str, Term] | None = catalog.remembered["terms"].get(table) or catalog.kept_terms().get(table)
+        if before is None:
+            raise
+        return before
+    return {row["Name"]: read_term(row) for row in rows}
 
 
 def forget_terms(catalog: Catalog, vocabulary: str | TableName | None = None) -> None:

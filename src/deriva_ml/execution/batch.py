@@ -14,6 +14,7 @@ from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
+from deriva_ml.rid import rid_list
 
 S = ExecutionStatus
 
@@ -39,7 +40,7 @@ def _waits(store: ExecutionStore, run: Registered) -> bool:
 def commit_pending(
     session: Catalog,
     store: ExecutionStore,
-    rids: Iterable[str] | None = None,
+    rids: str | Iterable[str] | None = None,
     *,
     clean: bool = False,
     progress: UploadCallback | None = None,
@@ -51,7 +52,7 @@ def commit_pending(
     """
     recover_workspace(session, store.workspace)
     total = UploadReport()
-    for rid in list(rids) if rids is not None else pending_rids(store):
+    for rid in rid_list(rids) if rids is not None else pending_rids(store):
         report = _commit_one(session, store, rid, clean, progress)
         total.add(report)
         if told is not None:

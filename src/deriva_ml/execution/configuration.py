@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +108,53 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=_as_json))
 
 
+def measured(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Return metrics as JSON has them; numbers of numpy, torch and the like become numbers, and nothing becomes text unasked.
+
+    Raises:
+        DerivaMLValidationError: a value is no number, text, truth value or None, and no list or mapping of such.
+    """
+    if all(type(key) is str and type(each) in _PLAIN for key, each in metrics.items()):
+        return dict(metrics)
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(dict(metrics), default=_as_number))
+    except TypeError as error:
+        raise DerivaMLValidationError(
+            f"Metrics are numbers, texts, truth values, None, and lists and mappings of them: {error}. Nothing was recorded."
+        ) from error
+    return found
+
+
 def _as_json(value: Any) -> Any:
     dump = getattr(value, "model_dump", None)
     if dump is not None:
         return dump(mode="json")
-    item = getattr(value, "item", None)  # numbers of numpy and torch
-    if item is not None and getattr(value, "size", 2) == 1:
-        return item()
     if isinstance(value, set | frozenset | tuple):
         return sorted(value, key=str)
-    return str(value)
+    number = _one_number(value)
+    return str(value) if number is _NO_NUMBER else number
+
+
+def _as_number(value: Any) -> Any:
+    """Return what JSON has for a number, or an array of them, of another library: those of numpy, torch, jax and tensorflow."""
+    number = _one_number(value)
+    if number is not _NO_NUMBER:
+        return number
+    for way in ("tolist", "isoformat"):
+        if callable(found := getattr(value, way, None)):
+            return found()
+    raise TypeError(f"{str(value)[:80]!r} is of type {type(value).__name__}")
+
+
+_NO_NUMBER = object()
+
+
+def _one_number(value: Any) -> Any:
+    """Return the number that an object of another library is; ``_NO_NUMBER`` where it is none, or many."""
+    for way in (getattr(value, "item", None), getattr(value, "__float__", None)):
+        if callable(way):
+            try:
+                return way()
+            except (ValueError, TypeError, RuntimeError):  # an array of more than one
+                continue
+    return _NO_NUMBER

@@ -18,12 +18,13 @@ from deriva_ml.dataset.bag import DatasetBag
 from deriva_ml.dataset.dataset import Dataset, create_dataset
 from deriva_ml.dataset.download import download_into
 from deriva_ml.dataset.spec import DatasetSpec, read_spec
+from deriva_ml.environment.redact import redact
 from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.execution import inputs, liveness, nesting
 from deriva_ml.execution.commit import commit, committed_outputs
-from deriva_ml.execution.configuration import ExecutionConfiguration, plain
+from deriva_ml.execution.configuration import ExecutionConfiguration, measured, plain
 from deriva_ml.execution.create import Created, Place
-from deriva_ml.execution.features import stage_features
+from deriva_ml.execution.features import discard_features, stage_features
 from deriva_ml.execution.listings import InputDatasets, UploadedAssets
 from deriva_ml.execution.outputs import Outputs
 from deriva_ml.execution.pending import pending_of
@@ -349,23 +350,28 @@ class Execution:
         """
         return self._outputs.metrics_file(filename)
 
-    def log_metrics(self, metrics: Mapping[str, Any], step: Any = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, Any] | None = None, step: Any = None, **more: Any) -> None:
         """Record numbers of the run, at ``step`` if given. Durable when it returns; the next commit uploads them as a file.
+
+        Raises:
+            DerivaMLValidationError: a value is no number, text, truth value or None, and no list or mapping of such.
 
         Example::
 
             exe.log_metrics({"loss": 0.31, "accuracy": 0.92}, step=epoch)
         """
-        record = {**({} if step is None else {"step": step}), **metrics}
-        self._run.staged.add_metrics(plain(step), plain(record))
+        record = measured({**({} if step is None else {"step": step}), **(metrics or {}), **more})
+        self._run.staged.add_metrics(record.get("step") if step is not None else None, record)
 
     def log_params(self, params: Mapping[str, Any] | None = None, **more: Any) -> None:
         """Record settings of the run. Durable when it returns; the next commit uploads them as a file.
 
+        What looks like a secret, by its name or its value, is recorded as ``[redacted]``.
+
         Raises:
             DerivaMLValidationError: one has another value already; a run has one value of each.
         """
-        self._run.staged.set_parameters(plain({**(params or {}), **more}))
+        self._run.staged.set_parameters(redact(plain({**(params or {}), **more})))
 
     def add_features(self, features: Iterable[Any]) -> int:
         """Stage values of one feature; return how many. Durable when it returns; the next commit inserts them.
@@ -380,6 +386,20 @@ class Execution:
             exe.add_features([Grade(Image="1-IMG1", Grade="Mild"), Grade(Image="1-IMG2", Grade="Severe")])
         """
         return stage_features(self._run, features)
+
+    def discard_features(self, target_table: Any, feature_name: str, targets: Iterable[Any]) -> int:
+        """Take back staged values of a feature about ``targets`` (RIDs, or staged files); return how many. Durable when it returns.
+
+        Raises:
+            DerivaMLFeatureNotFound: there is no such feature.
+            DerivaMLValidationError: a target has no value that waits; nothing was taken back.
+            DerivaMLBusyError: a commit is going on.
+
+        Example::
+
+            exe.discard_features("Image", "Grade", ["1-IMG1"])
+        """
+        return discard_features(self._run, target_table, feature_name, targets)
 
     def create_dataset(
         self, dataset_types: str | Sequence[str] | None = None, version: Any = None, description: str = ""

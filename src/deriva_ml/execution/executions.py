@@ -18,6 +18,7 @@ from deriva_ml.execution.recover import adopt, reopen
 from deriva_ml.execution.report import UploadCallback, UploadReport
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.store import ExecutionStore
+from deriva_ml.rid import check_rid, is_local
 from deriva_ml.workflow import registry
 from deriva_ml.workflow.workflow import Workflow
 
@@ -48,6 +49,7 @@ class Executions:
             DerivaMLNotFoundError, DerivaMLTableTypeError, DerivaMLValidationError: an input is not as declared; nothing was written.
             DerivaMLException: a step failed; the execution is Aborted, with the reason.
         """
+        _check_kind(configuration)
         given = {name: value for name, value in parts.items() if value is not None}
         if configuration is not None and given:
             raise TypeError(f"Give a configuration, or its parts ({', '.join(given)}), not both.")
@@ -68,7 +70,7 @@ class Executions:
         """
         if self._session.snapshot:
             raise DerivaMLReadOnlyError("A snapshot of the catalog cannot be written to: open the live catalog.")
-        return self._opened(reopen(self._session, self.store, rid))
+        return self._opened(reopen(self._session, self.store, rid if is_local(rid) else check_rid(rid)))
 
     def adopt(self, rid: str) -> Execution:
         """Return an execution that another workspace began, to go on with here: for those who know that nobody is at it.
@@ -82,7 +84,7 @@ class Executions:
         return Execution(run, self._place, configuration_from(dict(run.registered.config)), clean=self._clean)
 
     def commit_pending(
-        self, rids: Iterable[str] | None = None, clean: bool = False, progress: UploadCallback | None = None
+        self, rids: str | Iterable[str] | None = None, clean: bool = False, progress: UploadCallback | None = None
     ) -> UploadReport:
         """Commit what executions left staged: those named, or all; see :func:`deriva_ml.execution.batch.commit_pending`."""
         return commit_pending(self._session, self.store, rids, clean=clean, progress=progress)
@@ -92,3 +94,10 @@ class Executions:
     ) -> UploadReport:
         """Load a sealed bag of another machine; see :func:`deriva_ml.execution.load_bag.load_bag`."""
         return load_bag(self._session, self.store, Path(archive), clean=clean, progress=progress)
+
+
+def _check_kind(configuration: object) -> None:
+    if configuration is None or isinstance(configuration, ExecutionConfiguration):
+        return
+    hint = " Pass it as workflow=…" if isinstance(configuration, Workflow) else ""
+    raise TypeError(f"The configuration is a {type(configuration).__name__}, not an ExecutionConfiguration.{hint}")

@@ -12,12 +12,14 @@ from typing import Any
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.catalog.terms import find_term
 from deriva_ml.errors import DerivaMLInvalidTerm, DerivaMLTableNotFound, DerivaMLValidationError
+from deriva_ml.execution import liveness
 from deriva_ml.execution.fitting import misfit, unstorable
 from deriva_ml.execution.manifest import Entry
 from deriva_ml.execution.report import listed
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staged import FeatureValues, StagedFeature, as_text
-from deriva_ml.feature.feature import Feature
+from deriva_ml.execution.staged_values import take_back
+from deriva_ml.feature.feature import Feature, lookup_feature
 from deriva_ml.feature.record import FeatureRecord
 from deriva_ml.names import TableName
 from deriva_ml.rid import is_rid
@@ -41,6 +43,30 @@ def stage_features(run: Run, records: Iterable[Any]) -> int:
         return 0
     run.staging.sync_written(run.staged.by_id(files).values())
     return run.staged.add_features(values)
+
+
+def discard_features(run: Run, target_table: Any, feature_name: str, targets: Iterable[Any]) -> int:
+    """Take back values that wait for a commit; return how many.
+
+    Raises:
+        DerivaMLFeatureNotFound: there is no such feature.
+        DerivaMLValidationError: a target has no value that waits; nothing was taken back.
+        DerivaMLBusyError: a commit is going on.
+    """
+    table = lookup_feature(run.session, target_table, feature_name).feature_table.name
+    listing = [targets] if isinstance(targets, str | os.PathLike) else list(targets)
+    wanted = [target if is_rid(target) else _staged_name(run, target) for target in listing]
+    with liveness.holding(run.lock_file("commit"), f"Values of execution {run.rid} cannot be taken back"):
+        return take_back(run.staged, table, feature_name, wanted)
+
+
+def _staged_name(run: Run, target: Any) -> str:
+    entry = run.staging.find(target)
+    if entry is None:
+        raise DerivaMLValidationError(
+            f"{str(target)!r} is neither a RID nor a file that this execution has registered."
+        )
+    return f"{STAGED}{entry.key}"
 
 
 def _checked(

@@ -15,17 +15,17 @@ from deriva_ml.execution.run import lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
-from deriva_ml.rid import is_local
+from deriva_ml.rid import is_local, rid_list
 
 
 def clean_execution_dirs(
-    store: ExecutionStore, older_than_days: float | None = None, exclude_rids: Iterable[str] = ()
+    store: ExecutionStore, older_than_days: float | None = None, exclude_rids: str | Iterable[str] = ()
 ) -> dict[str, Any]:
     """Remove the folders of executions that are uploaded whole, or aborted; the records stay.
 
     Returns ``dirs_removed``, ``bytes_freed``, and ``errors``: which could not be removed, and why.
     """
-    keep, limit = set(exclude_rids), now() - timedelta(days=older_than_days or 0)
+    keep, limit = set(rid_list(exclude_rids)), now() - timedelta(days=older_than_days or 0)
     result: dict[str, Any] = {"dirs_removed": 0, "bytes_freed": 0, "errors": []}
     for found in store.select("status IN ('Uploaded', 'Aborted')"):
         folder = store.folder(found.rid)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from deriva_ml.errors import DerivaMLIntegrityError
+from deriva_ml.errors import DerivaMLIntegrityError, DerivaMLValidationError
+from deriva_ml.names import safe_file_name
 
 FORMAT = 1
 _text = json.JSONEncoder(ensure_ascii=False, default=str).encode
@@ -132,13 +133,28 @@ def rebuild(text: bytes) -> tuple[str, list[Entry]]:
     """Return the execution's RID and the entries that the document ``text`` describes.
 
     Raises:
-        DerivaMLIntegrityError: it is not such a document.
+        DerivaMLIntegrityError: it is not such a document, a newer deriva-ml has written it, or it names files outside the folder.
     """
     try:
         content = json.loads(text)
+        if int(content.get("format", FORMAT)) > FORMAT:
+            raise DerivaMLIntegrityError(
+                f"This asset-manifest.json was written by a newer deriva-ml (format {content['format']}): upgrade this one."
+            )
         return content["execution_rid"], [_entry(key, each) for key, each in content["assets"].items()]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, DerivaMLValidationError) as error:
         raise DerivaMLIntegrityError(f"This is not an asset-manifest.json: {error}.") from error
+
+
+def _inside(path: str | None) -> str | None:
+    """Return a path below the execution's folder, if it is one; what a document says is not trusted."""
+    if path is not None and not all(part not in ("", ".", "..") for part in path.split("/")):
+        raise ValueError(f"{path!r} is no path inside the execution's folder")
+    return path
+
+
+_OLDER_STATES = {"failed": EntryState.PENDING}
+"""States that older documents have, and what they are now: what failed is tried again."""
 
 
 def _entry(key: str, each: Mapping[str, Any]) -> Entry:
@@ -146,16 +162,16 @@ def _entry(key: str, each: Mapping[str, Any]) -> Entry:
         key=key,
         schema=each["schema"],
         table=each["asset_table"],
-        file_name=each.get("file_name") or key.rsplit("/", 1)[-1],
+        file_name=safe_file_name(each.get("file_name") or key.rsplit("/", 1)[-1]),
         mode=Mode(each.get("mode", "new")),
-        staged=each.get("staged") or f"assets/{key}",
+        staged=_inside(each.get("staged") or f"assets/{key}") or "",
         source=each.get("source"),
         asset_types=tuple(each.get("asset_types") or ()),
         metadata=dict(each.get("metadata") or {}),
         description=each.get("description") or "",
-        state=EntryState(each.get("status", "pending")),
+        state=_OLDER_STATES.get(each.get("status", "pending")) or EntryState(each.get("status", "pending")),
         source_stamp=each.get("source_stamp"),
-        sealed=each.get("sealed"),
+        sealed=_inside(each.get("sealed")),
         md5=each.get("md5"),
         sha256=each.get("sha256"),
         length=each.get("length"),

@@ -17,6 +17,7 @@ from deriva_ml.errors import (
     OUT_OF_REACH,
     DerivaMLBusyError,
     DerivaMLCatalogError,
+    DerivaMLIntegrityError,
     DerivaMLNotFoundError,
     DerivaMLStateInconsistency,
     InvalidTransitionError,
@@ -188,7 +189,12 @@ def _row(session: Catalog, store: ExecutionStore, rid: str) -> Row:
 
 def _take_over(store: ExecutionStore, row: Row, manifest: bytes | None, detail: str) -> Registered:
     """Register what the catalog's row, and the manifest if there is one, tell of an execution."""
-    rid, entries = row["RID"], [] if manifest is None else rebuild(manifest)[1]
+    rid = row["RID"]
+    whose, entries = (rid, []) if manifest is None else rebuild(manifest)
+    if whose != rid and not is_local(whose):  # begun offline, it may not know its RID yet
+        raise DerivaMLIntegrityError(
+            f"{store.folder(rid) / MANIFEST} is that of execution {whose}, not of {rid}: put the right one there, or move it away."
+        )
     status = S(row["Status"] or S.Created)
     found = Registered(
         rid=rid, uuid=f"rebuilt-{rid}", workflow_rid=row["Workflow"], description=row["Description"] or "", config=plain({}),

@@ -81,7 +81,7 @@ class Run:
         if event is Event.FINISH and self.staged.count():
             self.staging.sync()  # what the state promises is on the disk before it
         if event in (Event.FAIL, Event.ABORT):
-            detail = (detail or "").strip() or provenance.NO_REASON
+            detail = str(detail or "").strip() or provenance.NO_REASON
             values = {"error": detail, **(values or {})}
         with self._alive(event):
             facts = {**self._times(event), **self._known(), **(values or {})}

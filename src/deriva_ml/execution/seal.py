@@ -16,9 +16,10 @@ from typing import Any
 from deriva_ml import jsontext
 from deriva_ml.catalog.model import TableModel
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.errors import DerivaMLUploadError
+from deriva_ml.errors import OUT_OF_REACH, DerivaMLUploadError
 from deriva_ml.execution.fitting import misfit
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.references import dangling
 from deriva_ml.execution.report import UploadProgress, listed
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staging import has_changed, link, reused_path, stamp
@@ -35,7 +36,7 @@ Progress = Callable[[UploadProgress], None]
 
 
 def check(run: Run) -> list[str]:
-    """Refuse a commit that cannot succeed: missing files, reused paths, metadata that is absent or unknown.
+    """Refuse a commit that cannot succeed: missing files, reused paths, absent or unknown metadata, values about rows that are not there.
 
     After a run that did not end well, files that it registered and never wrote are given up; the notes returned say which.
 
@@ -46,9 +47,18 @@ def check(run: Run) -> list[str]:
     pending = run.staged.entries(EntryState.PENDING, EntryState.SEALED)
     problems = [problem for entry in pending for problem in _problems(run, entry)]
     problems += _missing_metadata(run.session, pending)
+    problems += _about_nothing(run)
     if problems:
         raise DerivaMLUploadError(f"Execution {run.rid} cannot be committed; nothing was sent:\n{listed(problems)}")
     return notes
+
+
+def _about_nothing(run: Run) -> list[str]:
+    """Say which staged values name rows that are not there. A catalog that cannot be asked now is told of the commit next, and that fails."""
+    try:
+        return [] if run.session.offline else list(dangling(run))
+    except OUT_OF_REACH:
+        return []
 
 
 def _give_up_unwritten(run: Run) -> list[str]:

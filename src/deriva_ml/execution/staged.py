@@ -99,7 +99,7 @@ class Staged:
     """What the execution ``rid`` has staged."""
 
     def __init__(self, store: ExecutionStore, rid: str) -> None:
-        self._database = store.database
+        self.database = store.database
         self.rid = rid
 
     # --------------------------------------------------------------------------------------------------------- assets
@@ -110,7 +110,7 @@ class Staged:
 
         ``durable=False`` is for what can be made again: a power cut before the next durable write undoes it.
         """
-        with self._database.transaction(durable=durable) as connection:
+        with self.database.transaction(durable=durable) as connection:
             yield connection
 
     def refuse_given_up(self) -> None:
@@ -152,7 +152,7 @@ class Staged:
 
     def _number(self, sql: str, *values: Any) -> int:
         """Return the one number that a query answers; 0 for none."""
-        found: int | None = self._database.connection().execute(sql, values).get
+        found: int | None = self.database.connection().execute(sql, values).get
         return found or 0
 
     def namesakes(self, key: str) -> list[Entry]:
@@ -190,7 +190,7 @@ class Staged:
 
     def _select(self, condition: str, *values: Any) -> list[Entry]:
         sql = f"SELECT {_COLUMNS} FROM entries WHERE execution = ? AND {condition} ORDER BY id"
-        return [_entry(row) for row in self._database.connection().execute(sql, (self.rid, *values))]
+        return [_entry(row) for row in self.database.connection().execute(sql, (self.rid, *values))]
 
     # ------------------------------------------------------------------------------------------------------- features
 
@@ -212,7 +212,7 @@ class Staged:
             if connection.total_changes() - before != len(rows):
                 raise DerivaMLValidationError(_taken(values.feature_name, self._held(connection, values, newest)))
 
-        self._database.write_together(write)
+        self.database.write_together(write)
         return len(rows)
 
     def _held(self, connection: apsw.Connection, values: FeatureValues, newest: int) -> list[str]:
@@ -224,7 +224,7 @@ class Staged:
     def take_features(self, features: Sequence[StagedFeature]) -> None:
         """Stage feature values that came from elsewhere; those that are there already stay as they are."""
         moment = iso(now())
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             connection.executemany(
                 _ADD_FEATURE,
                 [(self.rid, *_place(each), as_text(each.record), as_text(each.assets), moment) for each in features],
@@ -238,7 +238,7 @@ class Staged:
         )
         last = 0
         while True:
-            rows = list(self._database.connection().execute(sql, (self.rid, *table, last, up_to, _CHUNK)))
+            rows = list(self.database.connection().execute(sql, (self.rid, *table, last, up_to, _CHUNK)))
             for row in rows:
                 schema, name, feature, target, identity, record, assets, last = row
                 yield StagedFeature(schema, name, feature, target, identity, from_json(record), from_json(assets), last)
@@ -251,7 +251,7 @@ class Staged:
             "SELECT schema, feature_table, feature_name, target_table, identity, record, assets, id FROM features "
             "WHERE execution = ? AND state = 'pending' AND id <= ? AND assets != '{}' AND identity LIKE '%\"staged %' ORDER BY id"
         )
-        rows = self._database.connection().execute(sql, (self.rid, up_to))
+        rows = self.database.connection().execute(sql, (self.rid, up_to))
         return [
             StagedFeature(schema, table, name, target, identity, from_json(record), from_json(assets), number)
             for schema, table, name, target, identity, record, assets, number in rows
@@ -272,7 +272,7 @@ class Staged:
         )
         return {
             (schema, table): count
-            for schema, table, count in self._database.connection().execute(sql, (self.rid, up_to))
+            for schema, table, count in self.database.connection().execute(sql, (self.rid, up_to))
         }
 
     def feature_counts(self, table: tuple[str, str], up_to: int) -> int:
@@ -290,7 +290,7 @@ class Staged:
         """
         self.refuse_given_up()
         moment = iso(now())
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             rows = connection.execute("SELECT name, value FROM parameters WHERE execution = ?", (self.rid,))
             known = {str(name): str(value) for name, value in rows}
             texts = {name: json.dumps(value, sort_keys=True, default=str) for name, value in values.items()}
@@ -327,12 +327,12 @@ class Staged:
         """Return the parameters; with ``pending`` those only that no committed file holds yet."""
         only = " AND entry IS NULL" if pending else ""
         sql = f"SELECT name, value FROM parameters WHERE execution = ?{only} ORDER BY at, name"
-        return {name: json.loads(value) for name, value in self._database.connection().execute(sql, (self.rid,))}
+        return {name: json.loads(value) for name, value in self.database.connection().execute(sql, (self.rid,))}
 
     def add_metrics(self, step: Any, record: Mapping[str, Any]) -> None:
         """Write one line of metrics."""
         self.refuse_given_up()
-        self._database.write_one(
+        self.database.write_one(
             "INSERT INTO metrics (execution, number, step, record, at) VALUES "
             "(?1, 1 + coalesce((SELECT max(number) FROM metrics WHERE execution = ?1), 0), ?2, ?3, ?4)",
             (self.rid, None if step is None else json.dumps(step), as_text(record), iso(now())),
@@ -342,13 +342,13 @@ class Staged:
         """Return the lines of metrics, oldest first; with ``pending`` those only that no committed file holds yet."""
         only = " AND entry IS NULL" if pending else ""
         sql = f"SELECT record FROM metrics WHERE execution = ?{only} ORDER BY number"
-        return [json.loads(record) for (record,) in self._database.connection().execute(sql, (self.rid,))]
+        return [json.loads(record) for (record,) in self.database.connection().execute(sql, (self.rid,))]
 
     def unheld(self, kind: str) -> dict[Any, str]:
         """Return what was logged (``kind``: parameters or metrics) and no committed file holds yet: names or numbers, and texts."""
         name, text, order = ("name", "value", "at, name") if kind == "parameters" else ("number", "record", "number")
         sql = f"SELECT {name}, {text} FROM {kind} WHERE execution = ? AND entry IS NULL ORDER BY {order}"
-        return dict(self._database.connection().execute(sql, (self.rid,)))
+        return dict(self.database.connection().execute(sql, (self.rid,)))
 
     def hold_logged(self, connection: apsw.Connection, kind: str, names: Iterable[Any], entry: Entry) -> Entry:
         """Write the entry of the file that holds what was logged under these names or numbers, and mark that."""
@@ -407,7 +407,7 @@ class Staged:
 
     def add_download(self, rid: str, schema: str, table: str, path: str) -> None:
         """Remember where an input asset was put."""
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO downloads VALUES (?, ?, ?, ?, ?)", (self.rid, rid, schema, table, path)
             )
@@ -415,7 +415,7 @@ class Staged:
     def downloads(self) -> list[tuple[str, str, str, str]]:
         """Return the input assets: RID, schema, table, path."""
         sql = "SELECT rid, schema, asset_table, path FROM downloads WHERE execution = ? ORDER BY rowid"
-        return list(self._database.connection().execute(sql, (self.rid,)))
+        return list(self.database.connection().execute(sql, (self.rid,)))
 
 
 def _place(each: StagedFeature) -> tuple[str, str, str, str, str]:

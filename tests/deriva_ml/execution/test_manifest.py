@@ -46,6 +46,35 @@ def test_a_document_of_an_older_kind_is_read() -> None:
     assert rebuild(json.dumps(older).encode()) == ("1-EXE", [PLAIN])
 
 
+def test_what_failed_in_a_document_of_an_older_kind_is_tried_again() -> None:
+    older = {
+        "execution_rid": "1-EXE",
+        "assets": {"Image/a.png": {"asset_table": "Image", "schema": "lab", "status": "failed"}},
+    }
+    assert rebuild(json.dumps(older).encode()) == ("1-EXE", [PLAIN])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"staged": "/etc/passwd"}, {"staged": "../../secret"}, {"staged": "assets//x"}, {"sealed": "sealed/../../x"},
+        {"file_name": "../x"}, {"file_name": "a/b"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_paths_that_lead_out_of_the_folder_are_refused(change: dict[str, str]) -> None:
+    content = json.loads(document("1-EXE", [PLAIN]))
+    content["assets"]["Image/a.png"].update(change)
+    with pytest.raises(DerivaMLIntegrityError, match="asset-manifest"):
+        rebuild(json.dumps(content).encode())
+
+
+def test_a_document_of_a_newer_kind_is_refused() -> None:
+    content = {**json.loads(document("1-EXE", [PLAIN])), "format": 99}
+    with pytest.raises(DerivaMLIntegrityError, match="newer deriva-ml"):
+        rebuild(json.dumps(content).encode())
+
+
 @pytest.mark.parametrize(
     "text", [b"", b"[]", b'{"assets": {}}', b'{"execution_rid": "1", "assets": {"x": {}}}', b"\xff"]
 )

@@ -73,7 +73,7 @@ def test_a_living_run_is_left_alone_by_everybody_else(local_lab: DerivaML) -> No
         try:
             exe = DerivaML().resume_execution(rid)
             assert exe.status is S.Running
-            with pytest.raises(DerivaMLBusyError, match=rf"still running elsewhere.*process {child.pid} .* since 20"):
+            with pytest.raises(DerivaMLBusyError, match=rf"cannot be committed here.*process {child.pid} .* since 20"):
                 exe.commit_output_assets()
             report = DerivaML().commit_pending_executions()
             assert report.execution_rids == []
