@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 from deriva_local.service import messages
 from deriva_local.service.attach import attach, detach
@@ -41,25 +41,30 @@ def refuse_network_folder(folder: Path, refuse: Callable[[Path], None] = refuse_
         raise DerivaMLConfigurationError(str(error)) from error
 
 
-def open_or_create(home: Path, catalog_id: str = FIRST_CATALOG) -> tuple[EmbeddedPort, str]:
+def open_or_create(home: Path, catalog_id: str = FIRST_CATALOG) -> tuple[EmbeddedPort, dict[str, Any]]:
     """Open the embedded catalog of ``home``; on first use make it, with the deriva-ml schema, once for all processes.
+
+    Returns what the catalog says of itself as well, which was read on the way; nothing for another one than the first.
 
     Raises:
         DerivaMLConfigurationError: ``home`` cannot hold a catalog, or has no catalog ``catalog_id``.
         DerivaMLReadOnlyError: ``home`` cannot be written.
     """
     port = EmbeddedPort(store_folder(home))
-    if catalog_id == FIRST_CATALOG and not _ready(port):
+    if catalog_id != FIRST_CATALOG:
+        return port, {}
+    if not is_complete(found := _found(port)):
         with locked(store_folder(home) / "create.lock"):
-            if not _ready(port):
+            if not is_complete(_found(port)):
                 _create(port)
-    return port, catalog_id
+        found = _found(port)
+    return port, found
 
 
-def _ready(port: EmbeddedPort) -> bool:
-    """Return whether the catalog is there, with all that belongs into it."""
+def _found(port: EmbeddedPort) -> dict[str, Any]:
+    """Return what the first catalog says of itself; nothing while it is not there."""
     answer = port.send(Request("GET", f"/ermrest/catalog/{FIRST_CATALOG}"))
-    return answer.status == 200 and is_complete(Catalog.read(answer))
+    return dict(Catalog.read(answer)) if answer.status == 200 else {}
 
 
 def _create(port: EmbeddedPort) -> None:

@@ -8,10 +8,12 @@ from typing import Any
 
 from deriva_ml.catalog.away import AwayPort
 from deriva_ml.catalog.embedded import EMBEDDED, FIRST_CATALOG, open_or_create, refuse_network_folder
+from deriva_ml.catalog.identity import identity_of
 from deriva_ml.catalog.port import Port
 from deriva_ml.catalog.remote import RemotePort, host_of
 from deriva_ml.catalog.schema_cache import recall
 from deriva_ml.catalog.session import Catalog
+from deriva_ml.catalog.workspaces import folder_offline, folder_online
 from deriva_ml.enums import ConnectionMode
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError, DerivaMLSchemaError
 from deriva_ml.files import hide_from_git
@@ -47,10 +49,9 @@ def open_catalog(
         DerivaMLSchemaError: it has no deriva-ml schema, or not the schemas that are named.
         DerivaMLOfflineError, DerivaMLAuthenticationError, DerivaMLReadOnlyError: the server or the folder refuses.
     """
-    port, known = _road(home, hostname, catalog_id, credential)
+    port, known, document = _road(home, hostname, catalog_id, credential)
     catalog = Catalog(port, known, ml_schema=ml_schema, default_schema=default_schema, domain_schemas=domain_schemas)
-    if port.host != EMBEDDED or known != FIRST_CATALOG:  # which was looked at as it was opened
-        catalog.document()
+    catalog.identity = identity_of(document or catalog.document())
     if port.host != EMBEDDED or ml_schema != ML_SCHEMA or default_schema is not None or domain_schemas:
         _check_schemas(catalog, {*(domain_schemas or ()), *([default_schema] if default_schema else [])})
     return catalog
@@ -83,20 +84,24 @@ def open_offline(
         domain_schemas=domain_schemas,
         offline=True,
     )
-    recall(catalog, workspace_folder(home, host, known))
+    folder, identity = folder_offline(home, host, known)
+    recall(catalog, folder, identity)
     _check_schemas(catalog, {*(domain_schemas or ()), *([default_schema] if default_schema else [])})
     return catalog
 
 
 def _road(
     home: Path, hostname: str | None, catalog_id: str | int | None, credential: Mapping[str, Any] | None
-) -> tuple[Port, str]:
+) -> tuple[Port, str, dict[str, Any]]:
+    """Return the road to a catalog, its id, and what it says of itself where that was read on the way."""
     if hostname is None or hostname == EMBEDDED:
-        return open_or_create(home, str(catalog_id) if catalog_id is not None else FIRST_CATALOG)
+        known = str(catalog_id) if catalog_id is not None else FIRST_CATALOG
+        port, document = open_or_create(home, known)
+        return port, known, document
     if catalog_id is None:
         raise DerivaMLConfigurationError(f"Say which catalog of {hostname}: DerivaML({hostname!r}, catalog_id).")
     refuse_network_folder(home)
-    return RemotePort(hostname, credential), str(catalog_id)
+    return RemotePort(hostname, credential), str(catalog_id), {}
 
 
 def _check_schemas(catalog: Catalog, named: set[str]) -> None:
@@ -112,13 +117,17 @@ def _check_schemas(catalog: Catalog, named: set[str]) -> None:
 
 
 def make_workspace(home: Path, catalog: Catalog) -> Path:
-    """Return the folder of the catalog's workspace below ``home``, made if need be.
+    """Return the folder of the catalog's workspace below ``home``, made if need be; one for each catalog, by whatever address.
 
     Raises:
         DerivaMLReadOnlyError: it cannot be made.
     """
     folder = workspace_folder(home, catalog.host, catalog.catalog_id)
     try:
+        if catalog.offline:
+            folder, _ = folder_offline(home, catalog.host, catalog.catalog_id)
+        else:
+            folder = folder_online(home, catalog)
         folder.mkdir(parents=True, exist_ok=True)
         hide_from_git(folder.parent)
     except OSError as error:

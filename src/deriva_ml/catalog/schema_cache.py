@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from deriva_ml.catalog.identity import identity_of
 from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.catalog.terms import COLUMNS, Term, read_term
@@ -43,7 +44,7 @@ def keep(catalog: Catalog, workspace: Path) -> None:
     if before.get("pin"):
         return
     now = _document(catalog)
-    if now == {name: value for name, value in before.items() if name != "snapshot_id"}:
+    if _without_place(now) == _without_place(before):
         return
     now = {"snapshot_id": catalog.latest_snapshot(), **now}
     write_cache(path, now)
@@ -71,8 +72,8 @@ def keep_term(workspace: Path, vocabulary: TableName, term: Term) -> None:
         log.warning("%s is not known offline until the next online opening: %s", term.name, error)
 
 
-def recall(catalog: Catalog, workspace: Path) -> None:
-    """Give an offline session what an online opening has kept.
+def recall(catalog: Catalog, workspace: Path, identity: str = "") -> None:
+    """Give an offline session what an online opening has kept; ``identity`` is the catalog to which its address led then.
 
     Raises:
         DerivaMLOfflineError: nothing was kept, or that of another catalog.
@@ -84,11 +85,13 @@ def recall(catalog: Catalog, workspace: Path) -> None:
             f"Nothing is known of catalog {catalog.catalog_id} of {catalog.host} while it is away: {path} is missing or cannot be read. "
             "Open it online once, with the same working_dir."
         )
+    catalog.identity = identity
     if not _same_catalog(kept, catalog):
         raise DerivaMLOfflineError(
             f"{path} describes catalog {kept.get('catalog_id')} of {kept.get('hostname')} (schema {kept.get('ml_schema')}), not catalog "
             f"{catalog.catalog_id} of {catalog.host} (schema {catalog.ml_schema}). Open this one online once."
         )
+    catalog.identity = identity_of(kept["schema"])
     catalog.know(kept["schema"], kept.get("etag", ""))
     catalog.remembered["terms"] = kept_terms(workspace)
 
@@ -152,8 +155,16 @@ def write_cache(path: Path, content: dict[str, Any]) -> None:
 
 
 def _same_catalog(kept: dict[str, Any], catalog: Catalog) -> bool:
-    named = (kept.get("hostname"), kept.get("catalog_id"), kept.get("ml_schema"))
-    return named == (catalog.host, catalog.catalog_id, catalog.ml_schema)
+    """Return whether what was kept is of this catalog, by its uuid; by its address where one of the two has none."""
+    identity = identity_of(kept["schema"])
+    if kept.get("ml_schema") != catalog.ml_schema or (identity and catalog.identity):
+        return kept.get("ml_schema") == catalog.ml_schema and identity == catalog.identity
+    return (kept.get("hostname"), kept.get("catalog_id")) == (catalog.host, catalog.catalog_id)
+
+
+def _without_place(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is kept of a catalog, without when and by which address it was read."""
+    return {name: value for name, value in document.items() if name not in ("snapshot_id", "hostname", "catalog_id")}
 
 
 def read_cache(path: Path) -> dict[str, Any]:

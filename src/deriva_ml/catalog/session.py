@@ -46,12 +46,15 @@ class Catalog:
         default_schema: str | None = None,
         domain_schemas: Collection[str] | None = None,
         offline: bool = False,
+        identity: str = "",
     ) -> None:
         self.port = port
         self.host = port.host
         self.catalog_id = catalog_id
         self.snapshot = snapshot
         self.ml_schema = ml_schema
+        self.identity = identity
+        """The uuid of the catalog, whatever its address; "" for one that has none, or was not looked at."""
         self.offline = offline
         """Whether nothing is sent, because the user asked for that."""
         self.pauses = () if port.links_files else PAUSES  # an embedded store has waited for others itself
@@ -238,6 +241,7 @@ class Catalog:
                 default_schema=self._default_schema,
                 domain_schemas=self._domain_schemas,
                 offline=self.offline,
+                identity=self.identity,
             )
         return self._snapshots[snapshot]
 

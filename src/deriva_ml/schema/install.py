@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from deriva_ml.catalog.identity import PROVENANCE_TAG, identity_from, identity_of
 from deriva_ml.catalog.rows import insert, select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLConflictError
@@ -18,16 +19,17 @@ from deriva_ml.schema.tables import (
     schema_document,
 )
 
-INSTALLED_TAG = "tag:deriva-ml.org,2025:catalog-provenance"
-"""The annotation of a catalog that says how it was made; written last, so that it says that everything is there."""
 SCHEMA_VERSION = 1
 DOMAIN_SCHEMA = "domain"
 """What the users' schema of a new catalog is called when nobody says otherwise."""
 
 
 def is_complete(document: Mapping[str, Any]) -> bool:
-    """Return whether a catalog, by what it says of itself, has a deriva-ml schema with all that belongs into it."""
-    return INSTALLED_TAG in (document.get("annotations") or {})
+    """Return whether a catalog, by what it says of itself, has a deriva-ml schema with all that belongs into it.
+
+    The annotation that says so is written last.
+    """
+    return PROVENANCE_TAG in (document.get("annotations") or {})
 
 
 def install(catalog: Catalog, domain_schema: str = DOMAIN_SCHEMA) -> None:
@@ -43,8 +45,15 @@ def install(catalog: Catalog, domain_schema: str = DOMAIN_SCHEMA) -> None:
     if missing:
         _create(catalog, missing)
     seed(catalog)
-    note = {"creation_method": "deriva-ml", "schema_version": SCHEMA_VERSION}
-    catalog.request("PUT", f"/annotation/{encode(INSTALLED_TAG)}", json=note)
+    note = {"creation_method": "deriva-ml", "schema_version": SCHEMA_VERSION, "uuid": _identity(catalog)}
+    catalog.request("PUT", f"/annotation/{encode(PROVENANCE_TAG)}", json=note)
+
+
+def _identity(catalog: Catalog) -> str:
+    """Return which catalog it is: what it says itself, else what its first row of ours makes of it."""
+    first = {"RID": unknown_execution(catalog)}
+    (row,) = select(catalog, TableName(catalog.ml_schema, "Execution"), first, columns=["RID", "RCT"])
+    return identity_of(catalog.document()) or identity_from(row)
 
 
 def _create(catalog: Catalog, schemas: list[dict[str, Any]]) -> None:
