@@ -29,13 +29,12 @@ from deriva_ml.context import read_context
 from deriva_ml.dataset import finding
 from deriva_ml.dataset.bag import DatasetBag
 from deriva_ml.dataset.dataset import Dataset
-from deriva_ml.dataset.download import download_into
 from deriva_ml.dataset.elements import add_element_type, list_element_types
 from deriva_ml.dataset.spec import read_spec
 from deriva_ml.definitions import ForeignKeyDefinition, TableDefinition
 from deriva_ml.enums import ConnectionMode
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLExecutionError
-from deriva_ml.execution import find
+from deriva_ml.execution import find, known_here, later_inputs
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.executions import Executions
@@ -43,7 +42,7 @@ from deriva_ml.execution.find import ExecutionSnapshot
 from deriva_ml.execution.folders import clean_execution_dirs
 from deriva_ml.execution.mark import mark
 from deriva_ml.execution.pending import pending_in
-from deriva_ml.execution.record import ExecutionRecord, lookup_record, records
+from deriva_ml.execution.record import ExecutionRecord, records
 from deriva_ml.execution.recover import recover_workspace
 from deriva_ml.execution.report import UploadCallback, UploadReport, WorkspacePendingSummary
 from deriva_ml.execution.roles import assets_of, executions_with_assets
@@ -503,8 +502,8 @@ class DerivaML:
         return self.executions.load_bag(path, clean_folder, progress_callback)
 
     def lookup_execution(self, execution_rid: str) -> ExecutionRecord:
-        """Return the catalog's row of an execution, live; raises DerivaMLNotFoundError when there is none."""
-        return lookup_record(self.session, execution_rid)
+        """Return the catalog's row of an execution, live; raises DerivaMLNotFoundError when there is none. Offline: as this workspace has it."""
+        return known_here.lookup(self.session, self.executions.store, execution_rid)
 
     def find_executions(
         self,
@@ -609,9 +608,9 @@ class DerivaML:
     def download_dataset_bag(self, spec: Any) -> DatasetBag:
         """Bring a dataset version here as a checked bag; see :func:`deriva_ml.dataset.download.download_into`.
 
-        ``spec`` is a DatasetSpec, a text like ``"1-ABC@1.0.0"``, or a mapping.
+        ``spec`` is a DatasetSpec, a text like ``"1-ABC@1.0.0"``, or a mapping. Offline: one that was brought here before.
         """
-        return download_into(self.session, self.cache_dir, read_spec(spec))
+        return later_inputs.bag(self.session, self.cache_dir, read_spec(spec))
 
     # -------------------------------------------------------------------------------------------------------- lineage
 

@@ -114,6 +114,8 @@ RULES: tuple[Rule, ...] = (
          "WHERE entry NOT IN ('configuration.json', 'sealed') AND NOT EXISTS (SELECT 1 FROM entries e WHERE e.execution = m.execution AND e.key = m.entry)"),
     # the rest
     _json("journal", "journal", "detail", "object"),
+    _column("nesting", FATAL, "nestings", "state NOT IN ('waits', 'told', 'refused') OR NOT is_rid(parent) OR NOT is_rid(child)",
+            "'the link to ' || child || ' has the state ' || state", "parent"),
     _column("download", REPAIRABLE, "downloads", "NOT is_rid(rid)", "'an input has the RID ' || quote(rid)"),
 )  # fmt: skip
 

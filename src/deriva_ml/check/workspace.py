@@ -137,7 +137,7 @@ def _dead(found: Registered) -> Iterator[Finding]:
         yield repairable(
             "dead", f"execution {found.rid}", "it is Running, and its process is gone", "`deriva-ml resume` settles it"
         )
-    elif found.status is S.Created and found.catalog_status is None:
+    elif found.status is S.Created and found.catalog_status is None and not found.untold:
         yield repairable(
             "half-made",
             f"execution {found.rid}",

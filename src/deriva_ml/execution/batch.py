@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLException
+from deriva_ml.execution import nesting
 from deriva_ml.execution.bring import waits
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.manifest import EntryState
@@ -57,7 +58,16 @@ def commit_pending(
         total.add(report)
         if told is not None:
             told(rid, report)
+    _tell_links(session, store, total)
     return total
+
+
+def _tell_links(session: Catalog, store: ExecutionStore, total: UploadReport) -> None:
+    """Send the links between executions that wait: the catalog may know both ends now."""
+    try:
+        total.notes += [said for said in nesting.tell(session, store) if said not in total.notes]
+    except DerivaMLException as error:
+        total.errors.append(f"links between executions wait: {error}")
 
 
 def _commit_one(

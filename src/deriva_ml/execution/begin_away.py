@@ -12,6 +12,7 @@ from deriva_ml.catalog.session import Catalog
 from deriva_ml.clock import monotonic, now
 from deriva_ml.dataset.download import download_resolved
 from deriva_ml.errors import DerivaMLException, DerivaMLWorkflowError
+from deriva_ml.execution import waiting_inputs
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.create import (
     Created,
@@ -25,13 +26,10 @@ from deriva_ml.execution.create import (
     stage,
 )
 from deriva_ml.execution.inputs import Inputs, tag
-from deriva_ml.execution.kept_inputs import bring_kept, resolve_kept, waiting_inputs
+from deriva_ml.execution.kept_inputs import bring_kept, described_inputs, resolve_kept
 from deriva_ml.execution.metadata import captured, configuration_document, configuration_file
 from deriva_ml.execution.run import Run
 from deriva_ml.rid import local_name
-
-WAITING_INPUTS = "inputs waiting"
-"""The step of the journal that holds inputs of which the catalog is to be told."""
 
 
 def begin_away(session: Catalog, place: Place, configuration: ExecutionConfiguration, *, dry: bool = False) -> Created:
@@ -78,7 +76,7 @@ def _aborting(run: Run) -> Iterator[None]:
 
 def _prepared(run: Run, place: Place, found: Inputs) -> Created:
     urls = [tag(path, digest) for path, digest in found.files]
-    run.store.note(run.rid, WAITING_INPUTS, **waiting_inputs(found, urls))
+    waiting_inputs.note(run.store, run.rid, **described_inputs(found, urls))
     save_rid(run, place, None)
     began = monotonic()
     bags = tuple(download_resolved(run.session, place.cache, spec, resolved) for spec, resolved in found.datasets)

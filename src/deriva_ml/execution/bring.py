@@ -9,22 +9,16 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.leases import lease
 from deriva_ml.catalog.rows import insert, update_if
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.dataset.resolve import ResolvedSpec, resolve_specs
-from deriva_ml.dataset.spec import DatasetSpec
-from deriva_ml.dataset.versions import DatasetVersion
-from deriva_ml.errors import DerivaMLDataError, DerivaMLStateInconsistency
-from deriva_ml.execution import liveness
-from deriva_ml.execution.begin_away import WAITING_INPUTS
+from deriva_ml.errors import DerivaMLStateInconsistency
+from deriva_ml.execution import liveness, waiting_inputs
 from deriva_ml.execution.create import RECORDED, upload_metadata
-from deriva_ml.execution.inputs import asset_tables, link_assets, link_datasets, link_file_rows
 from deriva_ml.execution.manifest import Entry, EntryState
 from deriva_ml.execution.metadata import configuration_file
 from deriva_ml.execution.report import listed
@@ -33,7 +27,6 @@ from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
 from deriva_ml.files import hash_file, make_folder, write_whole
-from deriva_ml.names import TableName
 from deriva_ml.rid import is_local
 from deriva_ml.workflow import registry
 from deriva_ml.workflow.workflow import Workflow, check_types
@@ -46,8 +39,7 @@ _FOLDERS_LEFT = ("create", "run", "commit", "bag")
 
 def waits(store: ExecutionStore, rid: str) -> bool:
     """Return whether the catalog has not, or not wholly, been told of an execution that was begun offline."""
-    found = store.require(rid)
-    return found.mode == "offline" and found.catalog_status is None
+    return store.require(rid).untold
 
 
 def bring(session: Catalog, store: ExecutionStore, name: str) -> str:
@@ -88,9 +80,8 @@ def _refuse_living(store: ExecutionStore, name: str) -> None:
 
 def _rename(session: Catalog, store: ExecutionStore, found: Registered) -> None:
     """Lease its RID, make sure of its workflow, then let everything staged go under the RID; in the store all at once."""
-    waiting = _waiting(store, found.rid)
     workflow = _workflow(found)
-    problems = list(_conflicts(session, workflow, waiting))
+    problems = list(_conflicts(session, workflow, waiting_inputs.of(waiting_inputs.steps(store, found.rid))))
     if problems:
         raise DerivaMLStateInconsistency(
             f"Execution {found.rid} was begun offline, and the catalog has changed meanwhile; nothing was sent, and nothing is lost:\n"
@@ -122,18 +113,8 @@ def _workflow(found: Registered) -> Workflow:
 
 def _conflicts(session: Catalog, workflow: Workflow, waiting: dict[str, list[Any]]) -> Iterator[str]:
     """Yield what the run named and the catalog does not have any more."""
-    yield from _problem(_check_workflow, session, workflow)
-    for each in waiting["datasets"]:
-        yield from _problem(_check_version, session, each)
-    for each in waiting["assets"]:
-        yield from _problem(asset_tables, session, [each["rid"]])
-
-
-def _problem(check: Callable[..., object], *arguments: Any) -> Iterator[str]:
-    try:
-        check(*arguments)
-    except DerivaMLDataError as error:
-        yield str(error)
+    yield from waiting_inputs.problem(_check_workflow, session, workflow)
+    yield from waiting_inputs.gone(session, waiting)
 
 
 def _check_workflow(session: Catalog, workflow: Workflow) -> None:
@@ -141,14 +122,6 @@ def _check_workflow(session: Catalog, workflow: Workflow) -> None:
         registry.lookup(session, workflow.workflow_rid)
     else:
         check_types(session, workflow.workflow_type)
-
-
-def _check_version(session: Catalog, each: dict[str, Any]) -> None:
-    (found,) = resolve_specs(session, [DatasetSpec(rid=each["rid"], version=each["version"])])
-    if found.version_rid != each["version_rid"]:
-        raise DerivaMLDataError(
-            f"Version {each['version']} of dataset {each['rid']} is {found.version_rid} now; the run read {each['version_rid']}."
-        )
 
 
 def _described_anew(store: ExecutionStore, name: str, config: dict[str, Any]) -> Iterator[Entry]:
@@ -186,30 +159,12 @@ def _tell(run: Run) -> None:
         "Status": str(S.Created),
     }
     insert(run.session, run.row.table, [row], given={"RID"}, skip_conflicts=True)
-    _link_inputs(run)
+    waiting_inputs.tell_inputs(run)
     _tell_history(run)
     make_folder(run.folder / "sealed")
     upload_metadata(run)
     run.store.annotate(run.rid, catalog_status=run.row.status().value)
     run.staging.write_manifest()
-
-
-def _link_inputs(run: Run) -> None:
-    waiting = _waiting(run.store, run.rid)
-    link_datasets(
-        run.session,
-        run.rid,
-        [
-            ResolvedSpec(each["rid"], DatasetVersion.parse(each["version"]), each["version_rid"], each["snapshot"])
-            for each in waiting["datasets"]
-        ],
-    )
-    for table in {(each["schema"], each["table"]) for each in waiting["assets"]}:
-        rids = [each["rid"] for each in waiting["assets"] if (each["schema"], each["table"]) == table]
-        link_assets(run.session, run.rid, TableName(*table), rids)
-    files = [(Path(each["path"]), each["url"], each["length"], each["md5"]) for each in waiting["files"]]
-    if files:
-        link_file_rows(run.session, run.rid, files)
 
 
 def _tell_history(run: Run) -> None:
@@ -228,13 +183,3 @@ def _tell_history(run: Run) -> None:
     run.row.said = actual
     if start < len(events) or not events:
         run.row.tell(None, run.registered.status)
-
-
-def _waiting(store: ExecutionStore, rid: str) -> dict[str, list[Any]]:
-    """Return the inputs of which the catalog is to be told."""
-    found: dict[str, list[Any]] = {"datasets": [], "assets": [], "files": []}
-    for step, detail in store.journal(rid):
-        if step == WAITING_INPUTS:
-            for kind, those in found.items():
-                those += detail.get(kind, [])
-    return found

@@ -26,7 +26,7 @@ from deriva_ml.errors import (
     DerivaMLOfflineError,
     DerivaMLUploadError,
 )
-from deriva_ml.execution import liveness
+from deriva_ml.execution import liveness, nesting, waiting_inputs
 from deriva_ml.execution.identify import identify
 from deriva_ml.execution.load import load_assets, load_features, load_links, load_objects, verify
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
@@ -67,7 +67,7 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
     with liveness.holding(run.lock_file("commit"), f"Execution {run.rid} cannot be committed"):
         end_run(run)
         if run.registered.status is S.Uploaded and not run.staged.has_pending():
-            return UploadReport(execution_rids=[run.rid])
+            return UploadReport(execution_rids=[run.rid], notes=_not_taken(run))
         notes = check(run)
         run.staging.sync_written(
             run.staged.entries(EntryState.PENDING)
@@ -75,8 +75,13 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
         _begin(run)
         with _says_how_to_go_on(run), Telling(run.rid, progress) as telling:
             report = _upload(run, notes, clean, telling)
-        report.notes += notes
+        report.notes += [*notes, *_not_taken(run)]
         return report
+
+
+def _not_taken(run: Run) -> list[str]:
+    """Return what the catalog did not take of the links of a run that waited here, as sentences."""
+    return [*waiting_inputs.refused(run.store, run.rid), *nesting.refused(run.store, run.rid)]
 
 
 def _goes_on(run: Run) -> str:

@@ -80,11 +80,17 @@ def _each(values: Any, read: Any) -> Any:
 def configuration_from(content: dict[str, Any]) -> ExecutionConfiguration:
     """Return the configuration in a stored document; what else the document says is left aside."""
     known = {name: value for name, value in content.items() if name in ExecutionConfiguration.model_fields}
-    workflow = known.get("workflow")
-    if isinstance(workflow, dict):
-        facts = {name: value for name, value in workflow.items() if name in Workflow.model_fields}
-        known["workflow"] = Workflow(**facts) if facts.get("workflow_rid") else None
+    if isinstance(known.get("workflow"), dict):
+        workflow = stored_workflow(content)
+        known["workflow"] = workflow if workflow is not None and workflow.workflow_rid else None
     return ExecutionConfiguration(**known)
+
+
+def stored_workflow(content: dict[str, Any]) -> Workflow | None:
+    """Return the workflow in a stored document; None where it says nothing of the code, which is never looked for here."""
+    facts = {name: each for name, each in (content.get("workflow") or {}).items() if name in Workflow.model_fields}
+    known = any(facts.get(name) for name in ("url", "checksum", "workflow_rid", "problems"))
+    return Workflow(**facts) if known else None
 
 
 def stored_form(configuration: ExecutionConfiguration, **more: Any) -> dict[str, Any]:

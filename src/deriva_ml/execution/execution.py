@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,11 +16,10 @@ from deriva_ml.asset.path import AssetFilePath, as_mapping
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.dataset.bag import DatasetBag
 from deriva_ml.dataset.dataset import Dataset, create_dataset
-from deriva_ml.dataset.download import download_into
 from deriva_ml.dataset.spec import DatasetSpec, read_spec
 from deriva_ml.environment.redact import redact
 from deriva_ml.errors import DerivaMLValidationError
-from deriva_ml.execution import inputs, liveness, nesting
+from deriva_ml.execution import inputs, known_here, later_inputs, liveness, nesting
 from deriva_ml.execution.commit import commit, committed_outputs
 from deriva_ml.execution.configuration import ExecutionConfiguration, measured, plain
 from deriva_ml.execution.create import Created, Place
@@ -28,7 +27,7 @@ from deriva_ml.execution.features import discard_features, stage_features
 from deriva_ml.execution.listings import InputDatasets, UploadedAssets
 from deriva_ml.execution.outputs import Outputs
 from deriva_ml.execution.pending import pending_of
-from deriva_ml.execution.record import ExecutionRecord, lookup_record, records
+from deriva_ml.execution.record import ExecutionRecord
 from deriva_ml.execution.report import PendingSummary, UploadCallback, UploadReport
 from deriva_ml.execution.roles import assets_of
 from deriva_ml.execution.run import Run
@@ -161,8 +160,8 @@ class Execution:
 
     @property
     def execution_record(self) -> ExecutionRecord | None:
-        """The catalog's row, live; None in a dry run."""
-        return None if self._run.dry else lookup_record(self._run.session, self._run.rid)
+        """The catalog's row, live; offline as this workspace has it; None in a dry run."""
+        return None if self._run.dry else known_here.lookup(self._run.session, self._run.store, self._run.rid)
 
     # ------------------------------------------------------------------------------------------------------ life cycle
 
@@ -241,41 +240,45 @@ class Execution:
         Raises:
             DerivaMLNotFoundError: no such dataset or version.
             DerivaMLIntegrityError: a file is not what its checksum says.
+            DerivaMLOfflineError: the session is offline, and this machine does not have it.
         """
         spec = read_spec(dataset)
         for bag in self.datasets:
             if bag.rid == spec.rid and spec.version in (None, bag.version) and spec.materialize == bag.materialize:
                 return bag
-        return download_into(self._run.session, self._place.cache, spec)
+        return later_inputs.bag(self._run.session, self._place.cache, spec)
 
     def add_input_dataset(self, rid: str, version: Any = None) -> None:
-        """Record a dataset as an input after the fact; once more changes nothing.
+        """Record a dataset as an input after the fact; once more changes nothing. Offline the record waits.
 
         Raises:
             DerivaMLNotFoundError: no such dataset or version.
+            DerivaMLValidationError: another version of it is an input of this execution already.
+            DerivaMLOfflineError: the session is offline, and this machine does not have it.
         """
-        inputs.add_dataset(self._run, DatasetSpec(rid=rid, version=version))
+        later_inputs.add_dataset(self._run, self._place.cache, DatasetSpec(rid=rid, version=version))
 
     def download_asset(
         self, asset_rid: str, dest_dir: str | Path | None = None, update_catalog: bool = True, use_cache: bool = False
     ) -> AssetFilePath:
-        """Bring an asset here and record it as an input; return its path, which knows its types and RID.
+        """Bring an asset here and record it as an input; return its path, which knows its types and RID. Offline the record waits.
 
         Raises:
             DerivaMLRidsNotFound: no such row.
             DerivaMLTableTypeError: the RID is not that of an asset.
             DerivaMLIntegrityError: the bytes are damaged.
+            DerivaMLOfflineError: the session is offline, and this machine does not keep it (``AssetSpec(rid, cache=True)``).
         """
         folder = Path(dest_dir) if dest_dir is not None else self.working_dir / "downloaded-assets" / asset_rid
-        path = inputs.download_asset(
+        path = later_inputs.download_asset(
             self._run, self._place.cache, asset_rid, folder, record=update_catalog, use_cache=use_cache
         )
         self._inputs.append(path)
         return path
 
     def list_input_datasets(self) -> list[Dataset]:
-        """Return the datasets that the catalog records as inputs."""
-        return [] if self._run.dry else nesting.input_datasets(self._run.session, self.execution_rid)
+        """Return the datasets that the catalog records as inputs; offline those that this workspace knows of."""
+        return later_inputs.list_datasets(self._run)
 
     # -------------------------------------------------------------------------------------------------------- outputs
 
@@ -461,27 +464,35 @@ class Execution:
     # -------------------------------------------------------------------------------------------------------- nesting
 
     def add_nested_execution(self, child: Execution | ExecutionRecord | str, sequence: int | None = None) -> None:
-        """Record that this execution ran another one."""
+        """Record that this execution ran another one; offline, and until the catalog knows both, the record waits.
+
+        Raises:
+            DerivaMLValidationError: the child contains this execution, or has another number already.
+        """
         if not self._run.dry:
-            nesting.nest(self._run.session, self.execution_rid, nesting.rid_of(child), sequence)
+            nesting.add(self._run.session, self._run.store, self._run.rid, nesting.rid_of(child), sequence)
 
     def list_execution_children(self, recurse: bool = False) -> list[ExecutionRecord]:
-        """Return the executions that this one ran."""
-        session = self._run.session
-        return [] if self._run.dry else records(session, nesting.children(session, self.execution_rid, recurse))
+        """Return the executions that this one ran; offline those that this workspace knows of."""
+        return self._records(nesting.children_known, recurse)
 
     def list_execution_parents(self, recurse: bool = False) -> list[ExecutionRecord]:
-        """Return the executions that ran this one."""
-        session = self._run.session
-        return [] if self._run.dry else records(session, nesting.parents(session, self.execution_rid, recurse))
+        """Return the executions that ran this one; offline those that this workspace knows of."""
+        return self._records(nesting.parents_known, recurse)
+
+    def _records(self, known: Callable[..., list[str]], recurse: bool) -> list[ExecutionRecord]:
+        session, store = self._run.session, self._run.store
+        return [] if self._run.dry else known_here.known(session, store, known(session, store, self._run.rid, recurse))
 
     list_nested_executions = list_execution_children
     list_parent_executions = list_execution_parents
 
     def is_nested(self) -> bool:
         """Return whether another execution ran this one."""
-        return bool(self.list_execution_parents())
+        session, store = self._run.session, self._run.store
+        return not self._run.dry and bool(nesting.parents_known(session, store, self._run.rid, False))
 
     def is_parent(self) -> bool:
         """Return whether this execution ran others."""
-        return bool(self.list_execution_children())
+        session, store = self._run.session, self._run.store
+        return not self._run.dry and bool(nesting.children_known(session, store, self._run.rid, False))

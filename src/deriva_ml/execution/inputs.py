@@ -38,15 +38,17 @@ class Inputs:
 
     def described(self) -> list[dict[str, Any]]:
         """Return the datasets as the configuration names them: RID, version, the version's RID and snapshot."""
-        return [
-            {
-                "rid": found.rid,
-                "version": str(found.version),
-                "version_rid": found.version_rid,
-                "snapshot": found.snapshot,
-            }
-            for _, found in self.datasets
-        ]
+        return [described(found) for _, found in self.datasets]
+
+
+def described(found: ResolvedSpec) -> dict[str, Any]:
+    """Return a dataset version as configurations and journals name it."""
+    return {
+        "rid": found.rid,
+        "version": str(found.version),
+        "version_rid": found.version_rid,
+        "snapshot": found.snapshot,
+    }
 
 
 def resolve(session: Catalog, configuration: ExecutionConfiguration) -> Inputs:
@@ -55,15 +57,32 @@ def resolve(session: Catalog, configuration: ExecutionConfiguration) -> Inputs:
     Raises:
         DerivaMLNotFoundError: a dataset, version or asset is not there.
         DerivaMLTableTypeError: a RID is not that of an asset.
-        DerivaMLValidationError: a local file is not there.
+        DerivaMLValidationError: a local file is not there, or a dataset is declared at two versions.
     """
     datasets = tuple(zip(configuration.datasets, resolve_specs(session, configuration.datasets), strict=True))
+    refuse_two_versions([found for _, found in datasets])
     specs = [spec for spec in configuration.assets if isinstance(spec, AssetSpec)]
     tables = asset_tables(session, [spec.rid for spec in specs])
     files = tuple(local_files(spec) for spec in configuration.assets if isinstance(spec, LocalFile))
     return Inputs(
         datasets, tuple((spec, tables[spec.rid]) for spec in specs), tuple(file for some in files for file in some)
     )
+
+
+def refuse_two_versions(datasets: Iterable[ResolvedSpec]) -> None:
+    """Refuse a dataset at two versions: the catalog keeps one of each for an execution, so the other would be lost.
+
+    Raises:
+        DerivaMLValidationError: it names the dataset and both.
+    """
+    versions: dict[str, ResolvedSpec] = {}
+    for found in datasets:
+        other = versions.setdefault(found.rid, found)
+        if other.version_rid != found.version_rid:
+            raise DerivaMLValidationError(
+                f"Dataset {found.rid} is named at versions {other.version} and {found.version}, and an execution records one version "
+                "of each: read the other one in an execution of its own."
+            )
 
 
 def asset_tables(session: Catalog, rids: Sequence[str]) -> dict[str, TableName]:
@@ -108,18 +127,10 @@ def link_datasets(session: Catalog, rid: str, datasets: Iterable[ResolvedSpec]) 
     versioned = "Dataset_Version" in table.columns
     rows = [
         {"Dataset": found.rid, "Execution": rid, **({"Dataset_Version": found.version_rid} if versioned else {})}
-        for found in datasets
+        for found in {found.rid: found for found in datasets}.values()
     ]
     if rows:
         insert(session, table.name, rows, skip_conflicts=True)
-
-
-def add_dataset(run: Run, spec: DatasetSpec) -> None:
-    """Record a dataset as read by a run that did not declare it; of a dry run it is only looked up."""
-    found = resolve_specs(run.session, [spec])
-    if not run.dry:
-        link_datasets(run.session, run.rid, found)
-        run.store.note(run.rid, "input", dataset=spec.rid, version=str(found[0].version))
 
 
 def link_assets(session: Catalog, rid: str, table: TableName, assets: Sequence[str]) -> None:
@@ -154,7 +165,7 @@ def link_file_rows(session: Catalog, rid: str, files: Sequence[tuple[Path, str, 
     table = TableName(session.ml_schema, "File")
     rows = [
         {"URL": url, "Filename": path.name, "Length": length, "MD5": md5, "Description": f"local file {path}"}
-        for path, url, length, md5 in files
+        for path, url, length, md5 in {url: (path, url, length, md5) for path, url, length, md5 in files}.values()
     ]
     insert(session, table, rows, skip_conflicts=True)
     wanted = [url for _, url, *_ in files]
@@ -178,7 +189,7 @@ def download_assets(run: Run, cache: Path, inputs: Inputs, local: dict[Path, str
         specs = {spec.rid: spec for spec, of in inputs.assets if of == table}
         for rid, asset in lookup_assets(run.session, table, specs).items():
             folder = run.folder / "downloaded-assets" / table.name / rid
-            found.append(_fetch(run, asset, folder / _name(asset), table, cache if specs[rid].cache else None))
+            found.append(fetch(run, asset, folder / _name(asset), table, cache if specs[rid].cache else None))
     return found + [_local_path(run, path, rid) for path, rid in local.items()]
 
 
@@ -187,26 +198,11 @@ def _local_path(run: Run, path: Path, rid: str) -> AssetFilePath:
     return AssetFilePath(path, asset_table="File", asset_rid=rid, asset_types=[str(ExecAssetType.input_file)])
 
 
-def download_asset(run: Run, cache: Path, rid: str, folder: Path, *, record: bool, use_cache: bool) -> AssetFilePath:
-    """Bring one asset into ``folder`` and, with ``record``, record it as an input of the execution.
-
-    Raises:
-        DerivaMLRidsNotFound: there is no such row.
-        DerivaMLTableTypeError: the RID is not that of an asset.
-        DerivaMLIntegrityError: the bytes are damaged.
-    """
-    table = asset_tables(run.session, [rid])[rid]
-    if record and not run.dry:
-        link_assets(run.session, run.rid, table, [rid])
-    asset = lookup_assets(run.session, table, [rid])[rid]
-    return _fetch(run, asset, _free_place(folder, asset), table, cache if use_cache else None)
-
-
 def _name(asset: Asset) -> str:
     return safe_file_name(asset.filename or asset.asset_rid)
 
 
-def _free_place(folder: Path, asset: Asset) -> Path:
+def free_place(folder: Path, asset: Asset) -> Path:
     """Return where the asset goes: under its own name, in a folder of its RID where that name is another file's."""
     place = folder / _name(asset)
     if place.exists() and (not place.is_file() or hash_file(place).md5 != asset.md5):
@@ -214,7 +210,13 @@ def _free_place(folder: Path, asset: Asset) -> Path:
     return place
 
 
-def _fetch(run: Run, asset: Asset, target: Path, table: TableName, cache: Path | None) -> AssetFilePath:
+def fetch(run: Run, asset: Asset, target: Path, table: TableName, cache: Path | None) -> AssetFilePath:
+    """Bring the bytes of an asset to ``target``, by the cache if there is one, and note where they are.
+
+    Raises:
+        DerivaMLNotFoundError: they are not in the object store.
+        DerivaMLIntegrityError: they are damaged.
+    """
     if not asset.url.startswith(("/", "http://", "https://")):
         raise DerivaMLNotFoundError(
             f"The bytes of {asset.asset_rid} ({asset.filename}) are not in the object store, but at {asset.url}."

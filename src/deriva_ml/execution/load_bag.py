@@ -26,11 +26,11 @@ from deriva_ml.catalog.session import Catalog
 from deriva_ml.enums import ExecAssetType
 from deriva_ml.errors import DerivaMLIntegrityError, DerivaMLStateInconsistency
 from deriva_ml.execution import liveness
-from deriva_ml.execution.begin_away import WAITING_INPUTS
 from deriva_ml.execution.claim import claim
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.features import STAGED
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.nested import Nested
 from deriva_ml.execution.plan import ASSET_COLUMNS
 from deriva_ml.execution.recover import reopen
 from deriva_ml.execution.report import UploadCallback, UploadReport
@@ -39,6 +39,7 @@ from deriva_ml.execution.sealed_bag import FORMAT, RECORD
 from deriva_ml.execution.staged import Staged, StagedFeature
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
+from deriva_ml.execution.waiting_inputs import WAITING_INPUTS
 from deriva_ml.files import fsync_folder, link_or_copy, make_folder
 from deriva_ml.names import TableName
 from deriva_ml.rid import check_rid, is_local
@@ -206,10 +207,11 @@ def _take_in(store: ExecutionStore, rid: str, sealed: SealedBag, rids: Mapping[s
         for entry in new:
             staged.write(connection, entry)
         staged.take_parameters(connection, sealed.record["parameters"])
+        store.take_waiting(connection, rid, WAITING_INPUTS, sealed.record.get("waiting", ()))
+        Nested(store).take(connection, sealed.record.get("nested", ()))
 
     def register(connection: apsw.Connection) -> None:
         store.take_history(connection, rid, sealed.record["history"], sealed.record["inputs"])
-        store.take_waiting(connection, rid, WAITING_INPUTS, sealed.record.get("waiting", ()))
         write(connection)
 
     if store.get(rid) is None:

@@ -22,7 +22,7 @@ from deriva_ml.errors import (
     DerivaMLStateInconsistency,
     InvalidTransitionError,
 )
-from deriva_ml.execution import liveness
+from deriva_ml.execution import liveness, nesting
 from deriva_ml.execution.bring import bring, waits
 from deriva_ml.execution.catch_up import catch_up
 from deriva_ml.execution.configuration import plain
@@ -34,6 +34,7 @@ from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import MANIFEST
 from deriva_ml.execution.states import Event, ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
+from deriva_ml.execution.waiting_inputs import tell_inputs
 from deriva_ml.names import TableName
 from deriva_ml.rid import is_local
 
@@ -131,6 +132,8 @@ def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:
         return Run(session, store, found.rid)
     run = Run(session, store, bring(session, store, found.rid) if waits(store, found.rid) else found.rid)
     _reconcile(run)
+    tell_inputs(run)
+    nesting.tell(session, store, run.rid)
     return run
 
 

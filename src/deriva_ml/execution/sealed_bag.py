@@ -19,12 +19,12 @@ from typing import Any
 from deriva_ml.bag.archive import pack
 from deriva_ml.bag.write import Payload, TableRows, write_bag
 from deriva_ml.errors import DerivaMLValidationError, InvalidTransitionError
-from deriva_ml.execution import liveness
-from deriva_ml.execution.begin_away import WAITING_INPUTS
+from deriva_ml.execution import liveness, waiting_inputs
 from deriva_ml.execution.catalog_row import catalog_values
 from deriva_ml.execution.commit import end_run
 from deriva_ml.execution.identify import address
 from deriva_ml.execution.manifest import Entry, EntryState
+from deriva_ml.execution.nested import Nested
 from deriva_ml.execution.plan import AssetGroup, bag_model, bag_payloads, bag_tables, groups
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.seal import check, seal
@@ -144,7 +144,8 @@ def _record(run: Run, bag: str, entries: list[Entry], assets: Sequence[AssetGrou
         "execution": asdict(run.registered),
         "history": run.store.history(run.rid),
         "inputs": inputs,
-        "waiting": [detail for step, detail in journal if step == WAITING_INPUTS],
+        "waiting": waiting_inputs.steps(run.store, run.rid),
+        "nested": Nested(run.store).described(run.rid),
         "parameters": run.staged.parameters(),
         "entries": [_described(entry) for entry in entries],
         "types": [_types(group) for group in assets],

@@ -10,6 +10,7 @@ from deriva_ml.catalog.session import Catalog
 from deriva_ml.environment.host import host_name
 from deriva_ml.errors import DerivaMLBusyError
 from deriva_ml.execution import liveness
+from deriva_ml.execution.nested import REFUSED, WAITS, Nested
 from deriva_ml.execution.run import lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import ExecutionStatus
@@ -37,6 +38,8 @@ def find_stale(session: Catalog, store: ExecutionStore) -> list[Stale]:
     """Return what waits in this workspace, then what the catalog calls unfinished and this workspace does not know."""
     known = store.select()
     here = [stale for found in known if (stale := _local(store, found))]
+    waiting = {stale.rid for stale in here}
+    here += [stale for stale in _unlinked(store) if stale.rid not in waiting]
     if session.offline:
         return here
     return here + list(_elsewhere(session, {found.rid for found in known}))
@@ -53,6 +56,17 @@ def _local(store: ExecutionStore, found: Registered) -> Stale | None:
     if found.status in (S.Stopped, S.Pending_Upload):
         return _stale(found, "it has ended, and was not committed", advice)
     return None
+
+
+def _unlinked(store: ExecutionStore) -> Iterator[Stale]:
+    """Yield the executions of which the catalog does not say yet, or was not to be made to say, which others they ran."""
+    for link in Nested(store).links((WAITS, REFUSED)):
+        found = store.get(link.parent) or store.get(link.child)
+        if found is not None:
+            why = (
+                f"that {link.parent} ran {link.child} is not in the catalog: {link.reason or 'it waits until both are'}"
+            )
+            yield _stale(found, why, "`deriva-ml upload` sends it; `exe.add_nested_execution` says it anew")
 
 
 def _unended(store: ExecutionStore, found: Registered) -> Stale | None:

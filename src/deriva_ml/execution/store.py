@@ -90,8 +90,17 @@ SCHEMA_STEPS = (
     INSERT INTO metrics SELECT execution, id, step, record, entry, at FROM metrics_before;
     DROP TABLE metrics_before;
     """,
+    """
+    CREATE TABLE nestings (
+        id INTEGER PRIMARY KEY, parent TEXT NOT NULL, child TEXT NOT NULL, sequence INTEGER, parent_token TEXT, child_token TEXT,
+        reason TEXT, state TEXT NOT NULL, at TEXT NOT NULL, UNIQUE (parent, child)
+    ) STRICT;
+    CREATE INDEX nestings_by_child ON nestings (child);
+    CREATE INDEX nestings_that_wait ON nestings (id) WHERE state = 'waits';
+    """,
 )
-"""Each step from the version before. The metrics of a run lie together, so that logging one writes one page."""
+"""Each step from the version before. The metrics of a run lie together, so that logging one writes one page. The ends of a
+nesting need not be executions of this workspace."""
 _STAGED_TABLES = ("events", "entries", "features", "parameters", "metrics", "downloads", "journal")
 
 _COLUMNS = (
@@ -122,6 +131,11 @@ class Registered:
     duration: float | None
     download_duration: float | None
     upload_duration: float | None
+
+    @property
+    def untold(self) -> bool:
+        """Whether it was begun offline, and the catalog has not, or not wholly, been told of it."""
+        return self.mode == "offline" and self.catalog_status is None
 
     @property
     def started(self) -> datetime | None:
@@ -200,6 +214,8 @@ class ExecutionStore:
             for table in _STAGED_TABLES:
                 connection.execute(f"UPDATE {table} SET execution = ? WHERE execution = ?", (rid, local))
             connection.execute("UPDATE downloads SET path = replace(path, ?, ?) WHERE execution = ?", (old, new, rid))
+            for end in ("parent", "child"):
+                connection.execute(f"UPDATE OR REPLACE nestings SET {end} = ? WHERE {end} = ?", (rid, local))
             connection.execute("INSERT INTO aliases (local, rid) VALUES (?, ?)", (local, rid))
             _assign(connection, rid, values)
             also(connection)
@@ -208,6 +224,11 @@ class ExecutionStore:
         """Return the name that the execution ``rid`` had before the catalog knew it; None for one that was begun online."""
         found: str | None = self.database.connection().execute("SELECT local FROM aliases WHERE rid = ?", (rid,)).get
         return found
+
+    def current_name(self, name: str) -> str:
+        """Return the RID of an execution that had the local name ``name`` here; any other name as it is."""
+        found = self.get(name) if is_local(name) else None
+        return found.rid if found is not None else name
 
     def table_of_asset(self, rid: str) -> tuple[str, str] | None:
         """Return schema and table of an asset that some execution of this workspace has brought here; None for another."""
@@ -337,14 +358,17 @@ class ExecutionStore:
     def take_waiting(
         self, connection: apsw.Connection, rid: str, step: str, details: Iterable[Mapping[str, Any]]
     ) -> None:
-        """Write into the journal what another machine had noted under ``step``."""
+        """Write into the journal what another machine had noted under ``step``, unless it is there."""
+        known = [detail for found, detail in self.journal(rid) if found == step]
         for each in details:
-            _journal(connection, rid, step, each)
+            if each not in known:
+                _journal(connection, rid, step, each)
 
     def forget(self, rid: str) -> None:
         """Remove the record of an execution with everything staged for it."""
         with self.database.transaction() as connection:
             connection.execute("DELETE FROM executions WHERE rid = ?", (rid,))
+            connection.execute("DELETE FROM nestings WHERE state != 'waits' AND ? IN (parent, child)", (rid,))
 
 
 def _make_folder(folder: Path) -> None:

@@ -13,7 +13,7 @@ from deriva_ml.errors import DerivaMLConfigurationError
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import resolve
-from deriva_ml.execution.nesting import nest
+from deriva_ml.execution.nesting import add
 from deriva_ml.launch.composed import as_list, composed, plain
 from deriva_ml.launch.connection import connection_of
 from deriva_ml.launch.job import Job, current_job
@@ -81,7 +81,7 @@ def _recorded(
     execution = ml.create_execution(configuration, dry_run=dry)
     job.follow(execution)
     if job.parent is not None and not dry:
-        nest(ml.session, job.parent, execution.execution_rid, job.number)
+        add(ml.session, ml.executions.store, job.parent, execution.execution_rid, job.number)
     try:
         with execution, job.measuring(execution):
             value = _returned(model, ml, execution)

@@ -317,6 +317,7 @@ DAMAGES: list[tuple[str, Weight, Damage]] = [
     ("metric", FATAL, row("UPDATE metrics SET record = 'loss' WHERE execution = '{stopped}'")),
     ("metric-step", FATAL, row("UPDATE metrics SET step = '{{'")),
     ("metric-file", FATAL, row("UPDATE metrics SET entry = 'x' WHERE execution = '{sealed}'")),
+    ("nesting", FATAL, row("INSERT INTO nestings (parent, child, state, at) VALUES ('{sealed}', '{stopped}', 'odd', '')")),
     ("journal", FATAL, row("UPDATE journal SET detail = '' WHERE execution = '{sealed}'")),
     ("download", REPAIRABLE, row("UPDATE downloads SET rid = '?'")),
     # manifests

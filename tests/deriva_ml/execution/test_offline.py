@@ -21,6 +21,7 @@ from deriva_ml import (
     DerivaMLReadOnlyError,
     DerivaMLStateInconsistency,
     DerivaMLUploadError,
+    DerivaMLValidationError,
     LocalFile,
     Workflow,
 )
@@ -260,6 +261,39 @@ def test_conflicts_are_reported_and_nothing_is_overwritten(lab: DerivaML, inputs
     lab.refresh_schema()
     with pytest.raises(DerivaMLUploadError, match="Image has no column 'Subject'"):
         lab.resume_execution(other.rid).commit_output_assets()
+
+
+@pytest.mark.parametrize("begun", ["offline", "online"])
+def test_inputs_that_are_taken_later_wait_as_well(
+    lab: DerivaML, workflow: Workflow, inputs: dict[str, Any], rows: Rows, tmp_path: Path, begun: str
+) -> None:
+    (dataset,), image, away = inputs["datasets"], inputs["image"], offline(lab)
+    lab.download_dataset_bag(f"{dataset.split('@')[0]}@0.1.0")
+    made = (away if begun == "offline" else lab).create_execution(workflow=workflow)
+    with away.resume_execution(made.rid) as exe:
+        assert exe.download_dataset_bag(dataset).rid == away.download_dataset_bag(dataset).rid
+        exe.add_input_dataset(*dataset.split("@"))
+        exe.add_input_dataset(*dataset.split("@"))
+        path = exe.download_asset(image, tmp_path / "here")
+        assert (path.read_text(), path.asset_table, path.asset_rid) == ("an image", "Image", image)
+        for ask in (
+            lambda: exe.add_input_dataset("1-ABC"),
+            lambda: exe.add_input_dataset("1-ABC", "1.0.0"),
+            lambda: exe.download_dataset_bag("1-ABC@1.0.0"),
+            lambda: exe.download_asset("1-ABC"),
+        ):
+            with pytest.raises(DerivaMLOfflineError, match=r"(?s)offline, and .*1-ABC.*Bring it here while"):
+                ask()
+        assert [each.rid for each in exe.list_input_datasets()] == [dataset.split("@")[0]]
+        with pytest.raises(DerivaMLValidationError, match="records one version of each"):
+            exe.add_input_dataset(dataset.split("@")[0], "0.1.0")
+    assert rows(lab, "Dataset_Execution") == []
+    done = lab.resume_execution(made.rid)
+    (read,) = rows(lab, "Dataset_Execution")
+    assert (read["Dataset"], read["Execution"]) == (dataset.split("@")[0], done.rid)
+    assert [asset.asset_rid for asset in done.list_assets("Input")] == [image]
+    lab.delete_dataset(dataset.split("@")[0])
+    assert lab.resume_execution(done.rid).commit_output_assets().errors == []  # what was told is not told again
 
 
 def test_a_state_that_somebody_gave_it_meanwhile_stays(lab: DerivaML, workflow: Workflow) -> None:
