@@ -20,7 +20,10 @@ import psutil
 from torture import story
 from torture.tally import Tally, markdown, table, total
 
-LANES = ({"kills": 0.8, "remote": 0.2}, {"steps": 0.33, "power": 0.22, "wire": 0.3, "models": 0.15})
+LANES = (
+    {"kills": 0.65, "remote": 0.17, "offline": 0.18},
+    {"steps": 0.33, "power": 0.22, "wire": 0.3, "models": 0.15},
+)
 """Campaigns that run at the same time, each lane on a core of its own, with their shares of the time."""
 ALONE = {"crowd": 0.12}
 """What comes afterwards, with its share of all: it wants the whole machine."""

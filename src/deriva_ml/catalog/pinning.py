@@ -105,11 +105,12 @@ def pin_schema(catalog: Catalog, workspace: Path, reason: str) -> SchemaDiff | N
 
 
 def unpin_schema(catalog: Catalog, workspace: Path) -> None:
-    """Let the kept model follow the catalog again, from now on."""
+    """Let the kept model follow the catalog again, from now on; offline from the next online opening on."""
     kept = read_cache(workspace / NAME)
     if kept.pop("pin", None) is not None:
         write_cache(workspace / NAME, kept)
-        keep(catalog, workspace)
+        if not catalog.offline:
+            keep(catalog, workspace)
 
 
 def refresh_schema(catalog: Catalog, workspace: Path, force: bool) -> None:

@@ -35,12 +35,14 @@ def read_term(row: Row) -> Term:
 def terms(catalog: Catalog, vocabulary: str | TableName, *, again: bool = False) -> dict[str, Term]:
     """Return the terms of ``vocabulary`` by name, in order of their names; read from the catalog once, or ``again``.
 
+    Offline those that were kept stay as they are.
+
     Raises:
         DerivaMLTableNotFound, DerivaMLTableTypeError: it is no vocabulary.
     """
     table = catalog.model().find_vocabulary(vocabulary).name
     known: dict[TableName, dict[str, Term]] = catalog.remembered.setdefault("terms", {})
-    if again or table not in known:
+    if table not in known or (again and not catalog.offline):
         known[table] = _read(catalog, table)
     return known[table]
 
@@ -58,7 +60,9 @@ def _read(catalog: Catalog, table: TableName) -> dict[str, Term]:
 
 
 def forget_terms(catalog: Catalog, vocabulary: str | TableName | None = None) -> None:
-    """Read the terms of ``vocabulary``, or of all of them, anew when they are asked for next."""
+    """Read the terms of ``vocabulary``, or of all of them, anew when they are asked for next; offline nothing newer is known."""
+    if catalog.offline:
+        return
     known: dict[TableName, dict[str, Term]] = catalog.remembered.setdefault("terms", {})
     if vocabulary is None:
         known.clear()

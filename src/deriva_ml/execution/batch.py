@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.errors import DerivaMLException
+from deriva_ml.errors import DerivaMLException, DerivaMLOfflineError
 from deriva_ml.execution import nesting
 from deriva_ml.execution.bring import waits
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.manifest import EntryState
 from deriva_ml.execution.recover import recover_workspace, reopen
 from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
+from deriva_ml.execution.run import Run
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
@@ -50,7 +51,15 @@ def commit_pending(
     """Commit executions of a workspace: those named, or all that have something waiting.
 
     The report has one error for each that failed; ``told`` is called with the report of each.
+
+    Raises:
+        DerivaMLOfflineError: the session is offline; everything waits.
     """
+    if session.offline:
+        raise DerivaMLOfflineError(
+            f"Nothing can be committed offline; what executions have staged waits here. When {session.host} can be reached, open it "
+            "online (without mode=offline), or `deriva-ml upload`. For a machine that reaches it: `exe.seal()`."
+        )
     recover_workspace(session, store.workspace)
     total = UploadReport()
     for rid in rid_list(rids) if rids is not None else pending_rids(store):
@@ -75,8 +84,8 @@ def _commit_one(
 ) -> UploadReport:
     try:
         run = reopen(session, store, rid)
-        if run.registered.status is S.Aborted:  # begun and given up offline: the catalog knows it now
-            return UploadReport(execution_rids=[run.rid])
+        if run.registered.status is S.Aborted:  # given up, offline or by somebody in the catalog, which knows it now
+            return UploadReport(execution_rids=[run.rid], notes=_given_up(run))
         if run.registered.status is S.Failed and not _waits(store, run.registered):
             return UploadReport(execution_rids=[run.rid])
         report = commit(run, clean=clean, progress=progress)
@@ -88,6 +97,14 @@ def _commit_one(
         if store.get(rid) is not None:
             _count_failed(store, rid, report, getattr(error, "failures", {}))
         return report
+
+
+def _given_up(run: Run) -> list[str]:
+    """Return what is to be said of a run that was given up with something staged: it stays here, and is not committed."""
+    if not run.staged.has_pending():
+        return []
+    why = run.registered.detail or run.registered.error or "no reason was given"
+    return [f"{run.rid} is Aborted ({why}): what it has staged is not committed, and stays in {run.folder}"]
 
 
 def _count_failed(store: ExecutionStore, rid: str, report: UploadReport, reasons: Mapping[str, str]) -> None:

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 import apsw
 
 from deriva_ml.catalog.session import Catalog
+from deriva_ml.catalog.terms import check_terms
 from deriva_ml.clock import monotonic, now
 from deriva_ml.dataset.download import download_resolved
+from deriva_ml.enums import MLVocab
 from deriva_ml.errors import DerivaMLException, DerivaMLWorkflowError
 from deriva_ml.execution import waiting_inputs
 from deriva_ml.execution.configuration import ExecutionConfiguration
@@ -37,6 +39,7 @@ def begin_away(session: Catalog, place: Place, configuration: ExecutionConfigura
 
     Raises:
         DerivaMLWorkflowError: no workflow was given.
+        DerivaMLInvalidTerm: it has a type that was no term when the catalog was open last.
         DerivaMLOfflineError: inputs that are not on this machine; all are named, and nothing was written.
         DerivaMLException: a step failed; the execution is Aborted, with the reason.
     """
@@ -45,6 +48,8 @@ def begin_away(session: Catalog, place: Place, configuration: ExecutionConfigura
         raise DerivaMLWorkflowError(
             "An execution needs a workflow: pass `workflow=ml.create_workflow(name, type, description)` here or in the configuration."
         )
+    if workflow.workflow_rid is None:
+        check_terms(session, MLVocab.workflow_type, workflow.workflow_type)
     found = resolve_kept(session, place.cache, place.store, configuration)
     if dry:
         return dry_run(session, place, configuration, found)

@@ -26,7 +26,7 @@ from deriva_ml.errors import (
     DerivaMLOfflineError,
     DerivaMLUploadError,
 )
-from deriva_ml.execution import liveness, nesting, waiting_inputs
+from deriva_ml.execution import contradictions, liveness, nesting, waiting_inputs
 from deriva_ml.execution.identify import identify
 from deriva_ml.execution.load import load_assets, load_features, load_links, load_objects, verify
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
@@ -171,8 +171,9 @@ def _send(run: Run, notes: Sequence[str], newest: int, began: float, clean: bool
     load_objects(run, entries, telling)
     report = UploadReport(execution_rids=[run.rid])
     with run.session.durable_at_end():  # in the order of the steps, and before the store calls them done
-        done, features = _load(run, entries, newest, report, telling)
-        detail = _how_it_ended(run, notes)
+        done, features, otherwise = _load(run, entries, newest, report, telling)
+        report.notes += otherwise
+        detail = _how_it_ended(run, [*notes, *otherwise])
         seconds = run.completed_in_catalog(detail, began)
     _finish(run, done, detail, newest, seconds)
     _tell(report, done, features)
@@ -188,8 +189,11 @@ def _to_send(entries: Sequence[Entry]) -> tuple[int, int]:
 
 def _load(
     run: Run, entries: Sequence[Entry], newest: int, report: UploadReport, telling: Telling
-) -> tuple[list[Entry], dict[TableName, int]]:
-    """Write the rows, and read them back; return the assets with the RIDs that they have, and how many feature values there are."""
+) -> tuple[list[Entry], dict[TableName, int], list[str]]:
+    """Write the rows, and read them back.
+
+    Returns the assets with the RIDs that they have, how many feature values there are, and what the catalog has otherwise.
+    """
     loaded = load_assets(run, groups(run, entries))
     for group in loaded:
         lost = load_links(run, group)
@@ -198,10 +202,11 @@ def _load(
             for rid in lost
         ]
     telling.expect(RECORDING, 0, sum(run.staged.feature_tables(newest).values()))
-    features = load_features(run, newest, telling.recorded)
+    features, otherwise = load_features(run, newest, telling.recorded)
+    otherwise = [*(said for group in loaded for said in contradictions.of_assets(run, group)), *otherwise]
     verify(run, loaded, features, newest)
     report.notes += record_gaps(run)
-    return [entry for group in loaded for entry in group.entries], features
+    return [entry for group in loaded for entry in group.entries], features, otherwise
 
 
 def _identified(run: Run, entries: Sequence[Entry]) -> list[Entry]:

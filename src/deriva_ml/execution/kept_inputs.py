@@ -93,7 +93,9 @@ def _find_dataset(session: Catalog, cache: Path, spec: DatasetSpec) -> ResolvedS
             and bags.find(place, spec.rid, holes=not spec.materialize)
         ):
             return found
-    raise DerivaMLOfflineError(f"dataset {spec.rid}: version {spec.version} is not in the cache {cache}")
+    raise DerivaMLOfflineError(
+        f"dataset {spec.rid}: version {spec.version} is not in the cache {cache}, where a version stays once the run that made it is committed"
+    )
 
 
 def _described(session: Catalog, folder: Path, rid: str, version: DatasetVersion) -> ResolvedSpec | None:

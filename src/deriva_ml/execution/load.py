@@ -15,6 +15,7 @@ from deriva_ml.catalog import objects
 from deriva_ml.catalog.rows import Row, count, insert, select
 from deriva_ml.enums import AssetRole, ExecAssetType
 from deriva_ml.errors import DerivaMLConflictError, DerivaMLIntegrityError, DerivaMLUploadError
+from deriva_ml.execution import contradictions
 from deriva_ml.execution.identify import read_by_url
 from deriva_ml.execution.manifest import Entry
 from deriva_ml.execution.plan import AssetGroup, feature_rows
@@ -180,17 +181,25 @@ def load_links(
     return sorted(skipped - {row[column] for row in select(run.session, group.roles.name, where, columns=[column])})
 
 
-def load_features(run: Run, up_to: int, told: Callable[[int], object]) -> dict[TableName, int]:
-    """Insert the feature values staged up to an id; return how many of each table were staged. ``told`` hears how many came now."""
+def load_features(
+    run: Run, up_to: int, told: Callable[[int], object]
+) -> tuple[dict[TableName, int], list[str]]:
+    """Insert the feature values staged up to an id; return how many of each table were staged, and what is there otherwise.
+
+    ``told`` hears how many came now.
+    """
     counts: dict[TableName, int] = {}
+    otherwise: list[str] = []
     for (schema, name), staged in run.staged.feature_tables(up_to).items():
         table = TableName(schema, name)
         rows = feature_rows(run, table, up_to)
         while part := list(islice(rows, ROWS)):
-            insert(run.session, table, part, skip_conflicts=True)
+            stored = insert(run.session, table, part, skip_conflicts=True)
+            if len(stored) < len(part):  # sent before, or somebody else's
+                otherwise += contradictions.of_values(run, run.session.model().find_table(table), part)
             told(len(part))
         counts[table] = staged
-    return counts
+    return counts, otherwise
 
 
 def verify(run: Run, groups: Sequence[AssetGroup], features: Iterable[TableName], up_to: int) -> None:

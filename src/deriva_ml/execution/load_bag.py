@@ -24,7 +24,7 @@ from deriva_ml.catalog.leases import LEASES
 from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.enums import ExecAssetType
-from deriva_ml.errors import DerivaMLIntegrityError, DerivaMLStateInconsistency
+from deriva_ml.errors import DerivaMLIntegrityError, DerivaMLOfflineError, DerivaMLStateInconsistency
 from deriva_ml.execution import liveness
 from deriva_ml.execution.claim import claim
 from deriva_ml.execution.commit import commit
@@ -70,7 +70,12 @@ def load_bag(
         DerivaMLIntegrityError: the archive is damaged, does harm, or is no sealed bag; nothing was sent.
         DerivaMLStateInconsistency: it was made for another catalog.
         DerivaMLUploadError: the catalog did not take something; loading it again goes on where this stopped.
+        DerivaMLOfflineError: the session is offline.
     """
+    if session.offline:
+        raise DerivaMLOfflineError(
+            f"A sealed bag is loaded into the catalog, and the session is offline: open {session.host} online (without mode=offline)."
+        )
     with _opened(store, archive) as sealed:
         known = store.get(sealed.execution.rid)  # begun offline, it may have its RID here already
         rid = known.rid if known is not None else sealed.execution.rid

@@ -318,10 +318,16 @@ class ExecutionStore:
         return list(self.database.connection().execute(sql, (rid,)))
 
     def unhappy_end(self, rid: str) -> str | None:
-        """Return how the run itself ended when it did not end well: its failure, or what is known of its process's end."""
-        sql = "SELECT event, detail FROM events WHERE execution = ? AND was = 'Running' ORDER BY id DESC LIMIT 1"
+        """Return how the run itself ended when it did not end well: its failure, or what is known of its process's end.
+
+        What failed after it had ended counts as well, unless that was an upload.
+        """
+        sql = (
+            "SELECT event, detail FROM events WHERE execution = ? AND (was = 'Running' AND event IN ('fail', 'recover') "
+            "OR event = 'fail' AND detail NOT LIKE 'upload failed%') ORDER BY was != 'Running', id DESC LIMIT 1"
+        )
         row = self.database.connection().execute(sql, (rid,)).fetchone()
-        if row is None or row[0] not in (Event.FAIL, Event.RECOVER):
+        if row is None:
             return None
         return f"run failed: {row[1]}" if row[0] == Event.FAIL else f"run {row[1] or 'ended without closing'}"
 

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from deriva_ml.execution.execution import Execution
+from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.files import write_whole
 from deriva_ml.launch.failures import traceback_of
 
@@ -21,6 +22,8 @@ NOT_STARTED = "not started"
 RUNS = "running"
 INTERRUPTED = "interrupted"
 COMMITTED = "Uploaded"
+WAITS = "waits"
+"""It has ended well offline, and its execution waits for the catalog."""
 RETURN_VALUE = "return_value"
 ANY_OVERRIDES = ("(not known)",)
 """What a job was started with, where the catalog no longer tells."""
@@ -56,19 +59,24 @@ class Job:
             self.metrics.pop(RETURN_VALUE, None)
 
     def is_done(self, overrides: Sequence[str]) -> bool:
-        """Return whether this is the job with these overrides, recorded and committed.
+        """Return whether this is the job with these overrides, recorded and committed, or offline waiting to be.
 
         It may have had more: what ``--continue`` added.
         """
         had = f", {', '.join(self.overrides)}, "
         same = self.overrides == ANY_OVERRIDES or all(f", {text}, " in had for text in overrides)
-        return same and self.status == COMMITTED and self.parent is not None
+        return same and self.status in (COMMITTED, WAITS) and self.parent is not None
 
     def returned(self, value: Any, execution: Execution) -> None:
         """Note what the model function returned; for a sweeper that asks for it, among the metrics as well."""
         self.value = value
         if self.keeps_value and isinstance(value, int | float) and math.isfinite(value):
             execution.log_metrics({RETURN_VALUE: value})
+
+    def ended(self, execution: Execution, offline: bool) -> None:
+        """Note where the execution is now."""
+        waits = offline and self.number is not None and execution.status is ExecutionStatus.Stopped
+        self.status = WAITS if waits else str(execution.status)
 
     def write(self) -> None:
         """Keep the facts in the job's file, if it has one."""

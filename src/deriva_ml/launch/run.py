@@ -8,11 +8,13 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from deriva_ml.enums import ConnectionMode
+from deriva_ml.catalog.terms import check_terms
+from deriva_ml.enums import ConnectionMode, MLVocab
 from deriva_ml.errors import DerivaMLConfigurationError
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.inputs import resolve
+from deriva_ml.execution.kept_inputs import resolve_kept
 from deriva_ml.execution.nesting import add
 from deriva_ml.launch.composed import as_list, composed, plain
 from deriva_ml.launch.connection import connection_of
@@ -20,7 +22,8 @@ from deriva_ml.launch.job import Job, current_job
 from deriva_ml.launch.nearest import nearest_names
 from deriva_ml.launch.settlement import fail_after_its_end, keep_what_is_left
 from deriva_ml.ml import DerivaML
-from deriva_ml.workflow.workflow import Workflow, check_types
+from deriva_ml.rid import is_local
+from deriva_ml.workflow.workflow import Workflow
 
 VALIDATE = "validate"
 _GIVEN = ("ml_instance", "execution")
@@ -67,7 +70,7 @@ def run_model(
     )
     dry = read_dry_run(dry_run)
     if dry and isinstance(workflow, Workflow):
-        check_types(ml.session, workflow.workflow_type)  # what the run itself would refuse
+        check_terms(ml.session, MLVocab.workflow_type, workflow.workflow_type)  # what the run itself would refuse
     if dry == VALIDATE:
         validate(ml, configuration)
         job.status = "valid"
@@ -78,25 +81,28 @@ def run_model(
 def _recorded(
     ml: DerivaML, configuration: ExecutionConfiguration, model: Callable[..., Any], job: Job, dry: bool
 ) -> Any:
+    store, offline = ml.executions.store, ml.mode is ConnectionMode.offline
+    if job.parent is not None and is_local(job.parent):
+        store.require(job.parent)
     execution = ml.create_execution(configuration, dry_run=dry)
     job.follow(execution)
     if job.parent is not None and not dry:
-        add(ml.session, ml.executions.store, job.parent, execution.execution_rid, job.number)
+        add(ml.session, store, job.parent, execution.execution_rid, job.number)
     try:
         with execution, job.measuring(execution):
             value = _returned(model, ml, execution)
             job.returned(value, execution)
-        if ml.mode is ConnectionMode.offline:
+        if not offline:
+            execution.commit_output_assets()
+        elif job.number is None:
             print(
                 f"Offline: `deriva-ml upload --execution {execution.execution_rid}` commits it when the catalog is back."
             )
-        else:
-            execution.commit_output_assets()
     except BaseException as error:
         keep_what_is_left(execution, error)
         raise
     finally:
-        job.status = str(execution.status)
+        job.ended(execution, offline)
     return value
 
 
@@ -205,7 +211,10 @@ def validate(ml: DerivaML, configuration: ExecutionConfiguration) -> None:
 
 def found_inputs(ml: DerivaML, configuration: ExecutionConfiguration) -> str:
     """Look up every input; return what was found, as text. Raises as :func:`validate` does."""
-    found = resolve(ml.session, configuration)
+    if ml.mode is ConnectionMode.offline:
+        found = resolve_kept(ml.session, ml.cache_dir, ml.executions.store, configuration)
+    else:
+        found = resolve(ml.session, configuration)
     return "\n".join(
         [
             *(f"dataset {dataset['rid']} at version {dataset['version']}" for dataset in found.described()),

@@ -18,8 +18,7 @@ from types import TracebackType
 from hydra_zen import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from deriva_ml.enums import ConnectionMode
-from deriva_ml.errors import DerivaMLException, DerivaMLOfflineError
+from deriva_ml.errors import DerivaMLException
 from deriva_ml.execution import liveness
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
@@ -66,7 +65,7 @@ def run_sweep(plan: SweepPlan, task: Task, metrics: Sequence[str] = ()) -> bool:
 def continue_sweep(
     plan: SweepPlan, folder: Path, task: Task, metrics: Sequence[str] = (), began_in: Path | None = None
 ) -> bool:
-    """Go on with a sweep: jobs that are committed stay, the others run again; return whether all are committed now.
+    """Go on with a sweep: jobs that are committed, or wait for that, stay, the others run again; return whether all are done now.
 
     ``folder`` is its folder in this workspace, ``began_in`` that of another workspace of this machine where it began.
 
@@ -80,9 +79,9 @@ def continue_sweep(
     ml, cannot = opened(config), f"Sweep {rid} cannot be continued"
     with liveness.holding((began_in or folder) / "lock", cannot), liveness.holding(folder / "jobs" / "lock", cannot):
         plan.write(folder)
-        for said in gather(ml, rid, folder / "jobs"):
+        parent = ml.executions.adopt(rid)  # begun offline, it has its RID afterwards, and its name is still known here
+        for said in gather(ml, parent.execution_rid, folder / "jobs"):
             print(said)
-        parent = ml.executions.adopt(rid)
         for job in jobs_in(folder / "jobs"):
             settle(ml, job, rid)
         task = replace(task, parent=rid, folder=folder / "jobs", keeps_values=optimises(config), added=plan.added())
@@ -105,10 +104,6 @@ def opened(config: DictConfig) -> DerivaML:
 
 
 def _parent(ml: DerivaML, plan: SweepPlan, config: DictConfig) -> Execution:
-    if ml.mode is ConnectionMode.offline:
-        raise DerivaMLOfflineError(
-            "A sweep links its jobs in the catalog, so it does not run offline; single runs do (`deriva_ml.mode=offline` without -m)."
-        )
     with launched(config):
         workflow = instantiate(config.workflow)
     configuration = ExecutionConfiguration(

@@ -20,11 +20,12 @@ from deriva_ml.launch.job import (
     NOT_STARTED,
     RETURN_VALUE,
     RUNS,
+    WAITS,
     Job,
     last_metrics,
     read_job,
 )
-from deriva_ml.launch.settlement import commit_and_fail
+from deriva_ml.launch.settlement import commit_and_fail, is_offline
 from deriva_ml.launch.sweep_plan import content_of
 from deriva_ml.ml import DerivaML
 from deriva_ml.names import TableName
@@ -85,12 +86,16 @@ def is_running(ml: DerivaML, job: Job) -> bool:
 def settle(ml: DerivaML, job: Job, parent: str) -> None:
     """What an interrupted job left is committed, then it is Failed; one that was committed in its last moment stays.
 
+    One that ended well offline stays as well, and is committed when the catalog can be reached.
+
     Raises:
         DerivaMLBusyError: it is still running.
     """
-    if job.rid is None or job.status == COMMITTED:
+    if job.rid is None or job.status == COMMITTED or (job.status == WAITS and ml.session.offline):
         return
     execution = ml.resume_execution(job.rid)
+    if job.status == WAITS and execution.status is not ExecutionStatus.Uploaded:
+        execution.commit_output_assets()
     reason = _repeated(job.number, parent)
     match execution.status:
         case ExecutionStatus.Running:
@@ -100,6 +105,8 @@ def settle(ml: DerivaML, job: Job, parent: str) -> None:
             job.write()
         case ExecutionStatus.Pending_Upload:
             commit_and_fail(execution, reason)
+        case ExecutionStatus.Failed if execution.pending_summary().has_pending and not is_offline(execution):
+            commit_and_fail(execution, execution.error or reason)  # it failed offline
         case ExecutionStatus.Created | ExecutionStatus.Stopped:
             _abort(execution, reason)
 
@@ -116,14 +123,16 @@ def _repeated(number: int | None, parent: str) -> str:
 
 
 def gather(ml: DerivaML, parent: str, folder: Path) -> list[str]:
-    """Write the files of jobs that the catalog has committed and this workspace knows nothing of.
+    """Write the files of jobs that the catalog has committed and this workspace knows nothing of; offline there are none.
 
     A job that another place began and never ended is marked as interrupted; what it staged stays in that place. Returns a
     sentence for each.
     """
+    if ml.session.offline:
+        return []
     links = select(ml.session, TableName(ml.ml_schema, "Execution_Execution"), {"Execution": parent})
     number_of = {row["Nested_Execution"]: row["Sequence"] for row in links if row["Sequence"] is not None}
-    known = {job.rid for job in jobs_in(folder)}
+    known = {ml.executions.store.current_name(job.rid) for job in jobs_in(folder) if job.rid}
     done = {job.number for job in jobs_in(folder) if job.status == COMMITTED}
     table = TableName(ml.ml_schema, "Execution")
     rows = select(ml.session, table, {"RID": list(number_of)}, sort=NEWEST_FIRST) if number_of else []

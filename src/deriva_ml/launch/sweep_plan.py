@@ -13,6 +13,7 @@ from deriva_ml.asset.asset import Asset
 from deriva_ml.catalog import objects
 from deriva_ml.environment.host import host_name
 from deriva_ml.errors import DerivaMLNotFoundError
+from deriva_ml.execution.store import ExecutionStore
 from deriva_ml.files import write_whole
 from deriva_ml.launch.composed import Composed
 from deriva_ml.ml import DerivaML
@@ -80,8 +81,14 @@ class FoundPlan:
 
 
 def plan_in_workspace(rid: str, home: Path) -> tuple[SweepPlan, Path] | None:
-    """Return the plan of the sweep that the execution ``rid`` records, and its folder; None if it ran elsewhere."""
+    """Return the plan of the sweep that the execution ``rid`` records, and its folder; None if it ran elsewhere.
+
+    The folder of a sweep that began offline has the local name.
+    """
     found = sorted(home.glob(f"workspaces/*/sweeps/{check_rid(rid)}/sweep.json"))
+    for sweeps in () if found else sorted(home.glob("workspaces/*/sweeps")):
+        name = ExecutionStore(sweeps.parent).local_name_of(rid)
+        found += [sweeps / name / "sweep.json"] if name and (sweeps / name / "sweep.json").is_file() else []
     if not found:
         return None
     facts = json.loads(found[0].read_text())

@@ -12,7 +12,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from deriva_ml.execution.execution import Execution
-from deriva_ml.launch.job import COMMITTED, Job
+from deriva_ml.files import write_whole
+from deriva_ml.launch.job import COMMITTED, WAITS, Job
+from deriva_ml.launch.settlement import is_offline
 from deriva_ml.launch.sweep_jobs import jobs_in
 from deriva_ml.launch.table import Chosen, aligned, best_of, cell, chosen_metrics, markdown, read_metric
 
@@ -80,20 +82,25 @@ def table_of(
 
 
 def finish(parent: Execution, folder: Path, metrics: Sequence[str], config: DictConfig, trouble: str) -> bool:
-    """Commit the parent with the table of its jobs, and show it; return whether all of them are committed."""
+    """Commit the parent with the table of its jobs, and show it; return whether all of them are committed, or offline wait for it."""
     jobs = jobs_in(folder / "jobs")
     wanted = [read_metric(text) for text in metrics]
     rows, head, best = table_of(jobs, wanted, objective_of(config, wanted))
-    failed = [job for job in jobs if job.status != COMMITTED]
+    failed = [job for job in jobs if job.status not in (COMMITTED, WAITS)]
     _keep(parent, jobs, markdown(rows, head), best)
-    parent.commit_output_assets()
-    committed = f"{len(jobs) - len(failed)} of {len(jobs)} jobs committed"
+    if not is_offline(parent):
+        parent.commit_output_assets()
+    committed = (
+        f"{len(jobs) - len(failed)} of {len(jobs)} jobs {'wait for the catalog' if is_offline(parent) else 'committed'}"
+    )
     if failed:
         parent.update_status(parent.status, f"{committed}; {_reasons(failed)}")
     show(rows, head, best)
     for job in failed:
         print(f"job {job.number}, {job.status}: {(job.error or 'it does not say why').splitlines()[0]}")
     print(f"Sweep {parent.execution_rid}: {committed}.")
+    if is_offline(parent):
+        print("Offline: `deriva-ml upload` commits the sweep and its jobs when the catalog is back.")
     if failed:
         print(f"deriva-ml-run --continue {parent.execution_rid} runs the others again.", file=sys.stderr)
     return not failed and not trouble
@@ -113,7 +120,8 @@ def _keep(parent: Execution, jobs: Sequence[Job], table: str, best: str) -> None
         ("sweep.json", "The sweep's jobs", content),
         ("sweep.md", "The sweep's table", f"{table}\n\n{best}".rstrip() + "\n"),
     ):
-        parent.asset_file_path("Execution_Metadata", name, description=description).write_text(text)
+        path = parent.asset_file_path("Execution_Metadata", name, description=description)
+        write_whole(path, text.encode())  # offline no commit follows that would bring it to the disk
 
 
 def _reasons(failed: Sequence[Job]) -> str:

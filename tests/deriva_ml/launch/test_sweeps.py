@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
@@ -11,8 +12,11 @@ from pathlib import Path
 import pytest
 from launch_lab import call, write_project
 
-from deriva_ml import DerivaML
+from deriva_ml import DerivaML, Workflow
 from deriva_ml.catalog.rows import select
+from deriva_ml.launch.job import Job
+from deriva_ml.launch.sweep_jobs import settle
+from deriva_ml.launch.sweep_plan import content_of, plan_in_workspace
 from deriva_ml.names import TableName
 
 
@@ -188,3 +192,56 @@ def test_optuna_chooses_the_jobs_and_an_interrupted_search_goes_on_with_the_same
     assert uploaded == [0, 1, 2, 3, 4] and len(found) == 6
     best = re.search(r"^Best: job (\d), execution (\S+), with value 0.2, the maximum", went_on.stdout, re.MULTILINE)
     assert best and re.search(rf"^{best[1]} \* +{best[2]} +Uploaded +model_config.lr=0.2", went_on.stdout, re.MULTILINE)
+
+
+def test_an_offline_sweep_is_interrupted_goes_on_and_is_committed_later(place: tuple[Path, Path]) -> None:
+    project, home = place
+    ml = DerivaML(working_dir=home)
+    away = [
+        "-m",
+        "model_config.lr=0.81,0.82",
+        "deriva_ml.mode=offline",
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    ]
+    before = len(list(ml.find_executions()))
+    died = call(project, home, "run", *away, DIE_AT="0.82", WAIT="60")
+    assert died.returncode == 1 and "0 of 2 jobs wait for the catalog" in died.stdout, died.stderr
+    local = parent_in(died)
+    went_on = call(project, home, "run", "--continue", local)
+    assert went_on.returncode == 0, went_on.stderr
+    assert f"Sweep {local}: 2 of 2 jobs wait for the catalog." in went_on.stdout
+    assert re.search(r"^0 +L-\S+ +waits +model_config.lr=0.81 +4.05", went_on.stdout, re.MULTILINE)
+    assert len(list(ml.find_executions())) == before
+    assert ml.commit_pending_executions().errors == []
+    parent = ml.resume_execution(local)
+    uploaded = [number for number, status in children(home, parent.rid) if status == "Uploaded"]
+    assert (
+        sorted(set(uploaded)) == [0, 1] and uploaded.count(1) == 2
+    )  # the one that died, and the one that took its place
+    assert "4.05" in content_of(ml, next(each for each in parent.list_assets() if each.filename == "sweep.md")).decode()
+    found = plan_in_workspace(parent.rid, home)  # by its RID as well
+    assert found is not None and found[1].name == local
+
+
+def test_a_job_that_waited_is_committed_by_whoever_goes_on_online(place: tuple[Path, Path], tmp_path: Path) -> None:
+    home = place[1]
+    ml, away = DerivaML(working_dir=home), DerivaML(working_dir=home, mode="offline")
+    ended, workflow = [], Workflow(name="digits", workflow_type="Training", url="https://example.org/digits.py")
+    for name in ("well", "badly"):
+        exe = away.create_execution(workflow=workflow, description=name)
+        with contextlib.suppress(ValueError), exe:
+            exe.asset_file_path("Execution_Asset", f"{name}.txt").write_text(name)
+            if name == "badly":
+                raise ValueError("the loss is not finite")
+        job = Job(number=len(ended), parent="P", file=tmp_path / f"{name}.json", rid=exe.rid)
+        job.ended(exe, offline=True)
+        settle(away, job, "P")
+        ended.append(job)
+    assert [(job.status, job.is_done(())) for job in ended] == [("waits", True), ("Failed", False)]
+    for job in ended:
+        settle(ml, job, "P")
+    records = [ml.resume_execution(str(job.rid)).execution_record for job in ended]
+    assert [str(record.status) for record in records if record] == ["Uploaded", "Failed"]
+    assert [len(record.list_assets("Output")) > 0 for record in records if record] == [True, True]
+    assert ended[0].status == "Uploaded" and ml.commit_pending_executions().execution_rids == []
