@@ -12,7 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize(("campaign", "seconds"), [("steps", 2), ("power", 2), ("wire", 0), ("models", 0), ("offline", 0)])
+@pytest.mark.parametrize(
+    ("campaign", "seconds"), [("steps", 2), ("power", 2), ("wire", 0), ("models", 0), ("offline", 0)]
+)
 def test_a_small_part_of_a_campaign(campaign: str, seconds: int, tmp_path: Path) -> None:
     seed = str(int.from_bytes(os.urandom(3)))
     done = subprocess.run(
