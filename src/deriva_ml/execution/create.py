@@ -25,6 +25,7 @@ from deriva_ml.catalog.session import Catalog
 from deriva_ml.clock import iso, monotonic, now
 from deriva_ml.dataset.bag import DatasetBag
 from deriva_ml.dataset.download import download_resolved
+from deriva_ml.enums import ConnectionMode
 from deriva_ml.environment.host import this_process
 from deriva_ml.errors import DerivaMLException, DerivaMLReadOnlyError, DerivaMLWorkflowError
 from deriva_ml.execution import inputs, liveness
@@ -278,6 +279,7 @@ def save_rid(run: Run, place: Place, workflow: str | None) -> None:
         "workflow_rid": workflow,
         "execution_rid": run.rid,
         "home": str(run.store.workspace.parents[1]),
+        "mode": str(ConnectionMode.offline if run.session.offline else ConnectionMode.online),
         "hydra_runtime_output_dir": str(place.hydra_dir) if place.hydra_dir else None,
     }
     write_whole(Path(target).absolute(), json.dumps(content).encode())

@@ -12,6 +12,7 @@ from typing import Any
 from deriva_ml.errors import DerivaMLException
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.states import ExecutionStatus
+from deriva_ml.launch.settlement import is_offline
 from deriva_ml.settings import SAVE_RID_VARIABLE
 
 _BEGUN: list[Execution] = []
@@ -43,7 +44,7 @@ def _settle(execution: Execution) -> None:
         execution.abort("the notebook began again")
         return
     execution.execution_stop()
-    if followed():
+    if followed() and not is_offline(execution):
         execution.commit_output_assets()
     else:
         print(

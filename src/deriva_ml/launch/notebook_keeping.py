@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deriva_ml.enums import ConnectionMode
 from deriva_ml.execution.execution import Execution
+from deriva_ml.files import write_whole
 from deriva_ml.launch.notebook_markdown import cells_of, without_colours, written
-from deriva_ml.launch.settlement import commit_and_fail
+from deriva_ml.launch.settlement import commit_and_fail, is_offline
 from deriva_ml.ml import DerivaML
 
 
 def keep(facts: Mapping[str, Any], executed: Path, failure: str | None) -> str:
-    """Commit what the notebook and the runner have; return the RID of the execution that the kernel made.
+    """Commit what the notebook and the runner have, or offline let it wait; return the RID of the execution that the kernel made.
 
     Raises:
         DerivaMLUploadError: the commit did not finish; ``deriva-ml-upload`` goes on with it.
@@ -31,6 +33,7 @@ def _reopened(facts: Mapping[str, Any]) -> Execution:
         facts["catalog_id"],
         working_dir=facts.get("home"),
         clean_execution_dir=False,
+        mode=facts.get("mode", ConnectionMode.online),
     )
     return ml.resume_execution(facts["execution_rid"])
 
@@ -43,9 +46,10 @@ def _stage(execution: Execution, executed: Path, log: str) -> None:
             "Execution_Asset", executed, kind, copy_file=True, description="The notebook with the outputs of this run"
         )
         page = execution.asset_file_path("Execution_Asset", f"{executed.stem}.md", kind, description="The same to read")
-        page.write_text(written(json.loads(executed.read_text())))
+        write_whole(page, written(json.loads(executed.read_text())).encode())  # offline no commit follows that syncs it
     name = f"{executed.stem}.log"
-    execution.asset_file_path("Execution_Metadata", name, description="What the cells printed").write_text(log)
+    path = execution.asset_file_path("Execution_Metadata", name, description="What the cells printed")
+    write_whole(path, log.encode())
 
 
 def _log(executed: Path, failure: str | None) -> str:
@@ -60,7 +64,7 @@ def _log(executed: Path, failure: str | None) -> str:
 
 def _commit(execution: Execution, failure: str | None) -> None:
     """Commit what the notebook and the runner staged; a failed run ends Failed again."""
-    if failure is None:
-        execution.commit_output_assets()
-    else:
+    if failure is not None:
         commit_and_fail(execution, failure)
+    elif not is_offline(execution):
+        execution.commit_output_assets()

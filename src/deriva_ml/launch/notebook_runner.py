@@ -13,6 +13,7 @@ from deriva_ml.errors import DerivaMLExecutionError
 from deriva_ml.launch.kernel import kernel_for
 from deriva_ml.launch.kernel_ahead import StartedKernel, kernel_ahead
 from deriva_ml.launch.notebook_told import told, told_of
+from deriva_ml.rid import is_local
 from deriva_ml.workflow.capture import Code
 
 Execute = Callable[["NotebookRequest", StartedKernel, Path], "Ending"]
@@ -89,8 +90,11 @@ def reported(outcome: Outcome, notebook: str) -> str:
     """
     failure, rid = outcome.ending.failure, outcome.execution_rid
     if failure is not None:
-        kept = f"Execution {rid} is Failed; what it left is committed." if rid else "No execution was begun."
+        left = "waits for the catalog" if rid and is_local(rid) else "is committed"
+        kept = f"Execution {rid} is Failed; what it left {left}." if rid else "No execution was begun."
         raise DerivaMLExecutionError(f"{failure}\n{kept}")
+    if rid is not None and is_local(rid):
+        return f"Execution {rid} waits: `deriva-ml upload --execution {rid}` commits it when the catalog is back."
     if rid is not None:
         return f"Execution {rid}: Uploaded"
     if outcome.said is None:

@@ -10,16 +10,18 @@ from pathlib import Path
 import pytest
 from launch_lab import BEGIN, STAGE, call, commit, git, start, write_notebook, write_project
 
-from deriva_ml import DerivaML
+from deriva_ml import DerivaML, Workflow
 from deriva_ml.asset.asset import Asset
 from deriva_ml.catalog import objects
-from deriva_ml.errors import DerivaMLConfigurationError
+from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLExecutionError
 from deriva_ml.execution.record import ExecutionRecord
 from deriva_ml.launch.kernel import kernel_for
 from deriva_ml.launch.notebook_cells import parameters_of
 from deriva_ml.launch.notebook_file import read_notebook
+from deriva_ml.launch.notebook_keeping import keep
 from deriva_ml.launch.notebook_markdown import written
 from deriva_ml.launch.notebook_parameters import check_declared, check_names, read_file, values
+from deriva_ml.launch.notebook_runner import Ending, Outcome, reported
 
 WHOLE = (
     "#: # An analysis",
@@ -274,3 +276,29 @@ def test_every_kind_of_output_can_be_read_in_markdown(output: dict[str, object],
     page = written({"cells": [cell]})
     assert page.startswith("```python\nf()\n```\n\n")
     assert page.removeprefix("```python\nf()\n```\n\n").replace("|  |", "| |").strip() == expected
+
+
+@pytest.mark.parametrize("failure", [None, "cell 2: ValueError: no"])
+def test_what_a_notebook_left_offline_waits(place: tuple[Path, Path], tmp_path: Path, failure: str | None) -> None:
+    home = place[1]
+    ml, away = DerivaML(working_dir=home), DerivaML(working_dir=home, mode="offline")
+    workflow = Workflow(name="analysis", workflow_type="Analysis Notebook", url="https://example.org/a.ipynb")
+    with away.create_execution(workflow=workflow, description=f"offline {failure}") as exe:
+        exe.asset_file_path("Execution_Asset", "result.txt").write_text("a result")
+    facts = {"hostname": "embedded", "catalog_id": "1", "home": str(home), "execution_rid": exe.rid, "mode": "offline"}
+    rid = keep(facts, write_notebook(tmp_path / "analysis.ipynb", "1 + 1"), failure)
+    assert rid == exe.rid
+    if failure is None:
+        said = reported(Outcome(Ending(failure), rid), "analysis.ipynb")
+        assert (
+            said == f"Execution {rid} waits: `deriva-ml upload --execution {rid}` commits it when the catalog is back."
+        )
+    else:
+        with pytest.raises(DerivaMLExecutionError, match="is Failed; what it left waits for the catalog"):
+            reported(Outcome(Ending(failure), rid), "analysis.ipynb")
+    assert ml.commit_pending_executions().errors == []
+    record = ml.resume_execution(rid).execution_record
+    assert record is not None and {"result.txt", "analysis.ipynb", "analysis.md", "analysis.log"} <= set(
+        outputs(ml, record)
+    )
+    assert (str(record.status), record.status_detail) == ("Uploaded", f"run failed: {failure}" if failure else "")
