@@ -3,7 +3,7 @@
 The home holds the embedded catalog and one workspace per catalog, embedded or remote::
 
     <home>/catalog/                        the embedded store
-    <home>/workspaces/<host>__<catalog>/   store.sqlite, executions/<RID>/, cache/
+    <home>/workspaces/<host>__<catalog>/   store.sqlite, executions/<RID>/, cache/; named after the first address of its catalog
 """
 
 from __future__ import annotations

@@ -86,7 +86,8 @@ def is_running(ml: DerivaML, job: Job) -> bool:
 def settle(ml: DerivaML, job: Job, parent: str) -> None:
     """What an interrupted job left is committed, then it is Failed; one that was committed in its last moment stays.
 
-    One that ended well offline stays as well, and is committed when the catalog can be reached.
+    One that ended well offline stays as well, and is committed when the catalog can be reached. What somebody has committed
+    of a job that did not end well does not make it one that did.
 
     Raises:
         DerivaMLBusyError: it is still running.
@@ -94,12 +95,15 @@ def settle(ml: DerivaML, job: Job, parent: str) -> None:
     if job.rid is None or job.status == COMMITTED or (job.status == WAITS and ml.session.offline):
         return
     execution = ml.resume_execution(job.rid)
+    job.rid = execution.execution_rid  # begun offline, it may have its RID by now
     if job.status == WAITS and execution.status is not ExecutionStatus.Uploaded:
         execution.commit_output_assets()
-    reason = _repeated(job.number, parent)
+    reason, badly = _repeated(job.number, parent), ml.executions.store.unhappy_end(job.rid)
     match execution.status:
         case ExecutionStatus.Running:
             raise DerivaMLBusyError(f"Job {job.number} of sweep {parent}, execution {job.rid}, is still running.")
+        case ExecutionStatus.Uploaded if badly is not None:
+            commit_and_fail(execution, badly)
         case ExecutionStatus.Uploaded:
             job.status, job.error = COMMITTED, None
             job.write()

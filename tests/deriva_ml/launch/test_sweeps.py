@@ -245,3 +245,7 @@ def test_a_job_that_waited_is_committed_by_whoever_goes_on_online(place: tuple[P
     assert [str(record.status) for record in records if record] == ["Uploaded", "Failed"]
     assert [len(record.list_assets("Output")) > 0 for record in records if record] == [True, True]
     assert ended[0].status == "Uploaded" and ml.commit_pending_executions().execution_rids == []
+    assert not any(str(job.rid).startswith("L-") for job in ended)
+    ml.resume_execution(str(ended[1].rid)).commit_output_assets()  # what somebody commits does not make it end well
+    settle(ml, ended[1], "P")
+    assert (ended[1].status, str(ml.lookup_execution(str(ended[1].rid)).status)) == ("Failed", "Failed")
