@@ -181,9 +181,7 @@ def load_links(
     return sorted(skipped - {row[column] for row in select(run.session, group.roles.name, where, columns=[column])})
 
 
-def load_features(
-    run: Run, up_to: int, told: Callable[[int], object]
-) -> tuple[dict[TableName, int], list[str]]:
+def load_features(run: Run, up_to: int, told: Callable[[int], object]) -> tuple[dict[TableName, int], list[str]]:
     """Insert the feature values staged up to an id; return how many of each table were staged, and what is there otherwise.
 
     ``told`` hears how many came now.
