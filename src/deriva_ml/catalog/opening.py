@@ -51,7 +51,7 @@ def open_catalog(
     """
     port, known, document = _road(home, hostname, catalog_id, credential)
     catalog = Catalog(port, known, ml_schema=ml_schema, default_schema=default_schema, domain_schemas=domain_schemas)
-    catalog.identity = identity_of(document or catalog.document())
+    catalog.identity = identity_of(document or catalog.document(), known)
     if port.host != EMBEDDED or ml_schema != ML_SCHEMA or default_schema is not None or domain_schemas:
         _check_schemas(catalog, {*(domain_schemas or ()), *([default_schema] if default_schema else [])})
     return catalog

@@ -91,7 +91,7 @@ def recall(catalog: Catalog, workspace: Path, identity: str = "") -> None:
             f"{path} describes catalog {kept.get('catalog_id')} of {kept.get('hostname')} (schema {kept.get('ml_schema')}), not catalog "
             f"{catalog.catalog_id} of {catalog.host} (schema {catalog.ml_schema}). Open this one online once."
         )
-    catalog.identity = identity_of(kept["schema"])
+    catalog.identity = identity_of(kept["schema"], kept.get("catalog_id", ""))
     catalog.know(kept["schema"], kept.get("etag", ""))
     catalog.remembered["terms"] = kept_terms(workspace)
 
@@ -156,7 +156,7 @@ def write_cache(path: Path, content: dict[str, Any]) -> None:
 
 def _same_catalog(kept: dict[str, Any], catalog: Catalog) -> bool:
     """Return whether what was kept is of this catalog, by its uuid; by its address where one of the two has none."""
-    identity = identity_of(kept["schema"])
+    identity = identity_of(kept["schema"], kept.get("catalog_id", ""))
     if kept.get("ml_schema") != catalog.ml_schema or (identity and catalog.identity):
         return kept.get("ml_schema") == catalog.ml_schema and identity == catalog.identity
     return (kept.get("hostname"), kept.get("catalog_id")) == (catalog.host, catalog.catalog_id)

@@ -54,7 +54,7 @@ class Catalog:
         self.snapshot = snapshot
         self.ml_schema = ml_schema
         self.identity = identity
-        """The uuid of the catalog, whatever its address; "" for one that has none, or was not looked at."""
+        """Which catalog it is, whatever its address; "" for one that has no uuid, or was not looked at."""
         self.offline = offline
         """Whether nothing is sent, because the user asked for that."""
         self.pauses = () if port.links_files else PAUSES  # an embedded store has waited for others itself

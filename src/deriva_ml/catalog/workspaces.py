@@ -8,6 +8,7 @@ which address led to which catalog when it was opened online last.
 from __future__ import annotations
 
 import json
+import logging
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,15 +20,13 @@ from deriva_ml.catalog.session import Catalog
 from deriva_ml.files import locked
 from deriva_ml.settings import workspace_folder
 
+log = logging.getLogger(__name__)
+
 INDEX = "addresses.json"
 
 
 def folder_online(home: Path, catalog: Catalog) -> Path:
-    """Return the folder of an open catalog's workspace, and note that its address leads there.
-
-    Raises:
-        OSError: the note cannot be written.
-    """
+    """Return the folder of an open catalog's workspace, and note that its address leads there."""
     named = workspace_folder(home, catalog.host, catalog.catalog_id)
     if not catalog.identity:
         return named
@@ -35,16 +34,24 @@ def folder_online(home: Path, catalog: Catalog) -> Path:
     known = read_cache(named.with_name(INDEX)).get(address, {})
     if known.get("catalog") == catalog.identity:
         return named.with_name(known["folder"])
+    try:
+        return _noted(named, address, catalog.identity)
+    except OSError as error:
+        log.warning("%s cannot be written, so %s cannot be opened offline: %s", named.with_name(INDEX), address, error)
+        return _folder_of(catalog.identity, read_cache(named.with_name(INDEX)), named)
+
+
+def _noted(named: Path, address: str, identity: str) -> Path:
     named.parent.mkdir(parents=True, exist_ok=True)
     with locked(named.with_name(f"{INDEX}.lock")):
         index = read_cache(named.with_name(INDEX))
-        folder = _folder_of(catalog.identity, index, named)
-        _write(named.with_name(INDEX), {**index, address: {"catalog": catalog.identity, "folder": folder.name}})
+        folder = _folder_of(identity, index, named)
+        _write(named.with_name(INDEX), {**index, address: {"catalog": identity, "folder": folder.name}})
     return folder
 
 
 def folder_offline(home: Path, host: str, catalog_id: str) -> tuple[Path, str]:
-    """Return the folder of the workspace to which an address led last, and the uuid of the catalog; "" where none is known."""
+    """Return the folder of the workspace to which an address led last, and which catalog it was; "" where none is known."""
     named = workspace_folder(home, host, catalog_id)
     known = read_cache(named.with_name(INDEX)).get(_address(host, catalog_id))
     return (named, "") if known is None else (named.with_name(known["folder"]), known["catalog"])
@@ -62,7 +69,8 @@ def _folder_of(identity: str, index: Mapping[str, Any], named: Path) -> Path:
 
 
 def _owner(cache: Path) -> str:
-    return identity_of(read_cache(cache).get("schema") or {})
+    kept = read_cache(cache)
+    return identity_of(kept.get("schema") or {}, kept.get("catalog_id", ""))
 
 
 def _address(host: str, catalog_id: str) -> str:

@@ -19,6 +19,7 @@ def command(rid: str, commit: bool, home: str | None, host: str | None, catalog:
     Where the workspace has lost its record, it is rebuilt from the manifest in the execution's folder.
     """
     exe = open_catalog(home, host, catalog).resume_execution(rid)
+    rid = exe.execution_rid  # begun offline, it has one now
     with showing("quiet" if as_json else None):
         committed = exe.commit_output_assets().total_uploaded if commit else None
     pending = exe.pending_summary()

@@ -160,14 +160,14 @@ def _tell(run: Run) -> None:
     }
     insert(run.session, run.row.table, [row], given={"RID"}, skip_conflicts=True)
     waiting_inputs.tell_inputs(run)
-    _tell_history(run)
+    tell_history(run)
     make_folder(run.folder / "sealed")
     upload_metadata(run)
     run.store.annotate(run.rid, catalog_status=run.row.status().value)
     run.staging.write_manifest()
 
 
-def _tell_history(run: Run) -> None:
+def tell_history(run: Run) -> None:
     """Bring the catalog's row through the states that the run has passed, in their order; each step only from the one before."""
     events = run.store.history(run.rid)
     passed = [S.Created.value, *(became for _, _, became, _, _ in events)]

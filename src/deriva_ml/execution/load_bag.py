@@ -187,7 +187,7 @@ def _check_catalog(session: Catalog, sealed: SealedBag) -> None:
 
 def _check_place(session: Catalog, rid: str, told: Mapping[str, str]) -> None:
     """Refuse a bag of a run that no catalog knows, unless it was made for this one, by whatever address."""
-    theirs, known = told.get("uuid"), session.identity
+    theirs, known = told.get("identity"), session.identity
     same = theirs == known if theirs and known else (told["host"], told["id"]) == (session.host, session.catalog_id)
     if not same:
         raise DerivaMLStateInconsistency(

@@ -23,7 +23,7 @@ from deriva_ml.errors import (
     InvalidTransitionError,
 )
 from deriva_ml.execution import liveness, nesting
-from deriva_ml.execution.bring import bring, waits
+from deriva_ml.execution.bring import bring, tell_history, waits
 from deriva_ml.execution.catch_up import catch_up
 from deriva_ml.execution.configuration import plain
 from deriva_ml.execution.create import CREATING, WAITING
@@ -144,6 +144,8 @@ def _reconcile(run: Run) -> None:
     match verdict(here, there, passed):
         case Verdict.AGREE:
             return
+        case Verdict.TELL if there in passed:
+            tell_history(run)
         case Verdict.TELL:
             run.row.tell(None, here)
         case Verdict.FOLLOW:

@@ -140,7 +140,7 @@ def _record(run: Run, bag: str, entries: list[Entry], assets: Sequence[AssetGrou
     return {
         "format": FORMAT,
         "bag": bag,
-        "catalog": {"host": run.session.host, "id": run.session.catalog_id, "uuid": run.session.identity},
+        "catalog": {"host": run.session.host, "id": run.session.catalog_id, "identity": run.session.identity},
         "execution": asdict(run.registered),
         "history": run.store.history(run.rid),
         "inputs": inputs,

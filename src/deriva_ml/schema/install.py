@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from deriva_ml.catalog.identity import PROVENANCE_TAG, identity_from, identity_of
+from deriva_ml.catalog.identity import PROVENANCE_TAG, uuid_from, uuid_of
 from deriva_ml.catalog.rows import insert, select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLConflictError
@@ -45,15 +45,15 @@ def install(catalog: Catalog, domain_schema: str = DOMAIN_SCHEMA) -> None:
     if missing:
         _create(catalog, missing)
     seed(catalog)
-    note = {"creation_method": "deriva-ml", "schema_version": SCHEMA_VERSION, "uuid": _identity(catalog)}
+    note = {"creation_method": "deriva-ml", "schema_version": SCHEMA_VERSION, "uuid": _uuid(catalog)}
     catalog.request("PUT", f"/annotation/{encode(PROVENANCE_TAG)}", json=note)
 
 
-def _identity(catalog: Catalog) -> str:
+def _uuid(catalog: Catalog) -> str:
     """Return which catalog it is: what it says itself, else what its first row of ours makes of it."""
     first = {"RID": unknown_execution(catalog)}
     (row,) = select(catalog, TableName(catalog.ml_schema, "Execution"), first, columns=["RID", "RCT"])
-    return identity_of(catalog.document()) or identity_from(row)
+    return uuid_of(catalog.document()) or uuid_from(row)
 
 
 def _create(catalog: Catalog, schemas: list[dict[str, Any]]) -> None:

@@ -139,7 +139,7 @@ def test_nothing_is_silent(lab: DerivaML, workflow: Workflow, tmp_path: Path) ->
     with pytest.raises(DerivaMLConfigurationError, match="online or offline"):
         DerivaML(mode="sometimes")
     cache = lab.workspace / "schema-cache.json"
-    cache.write_text(cache.read_text().replace(lab.session.identity, "another"))
+    cache.write_text(cache.read_text().replace(lab.session.identity.partition("/")[0], "another"))
     with pytest.raises(DerivaMLOfflineError, match="describes catalog"):
         offline(lab)
 
@@ -303,7 +303,18 @@ def test_a_state_that_somebody_gave_it_meanwhile_stays(lab: DerivaML, workflow: 
     with exe:
         exe.log_metrics({"loss": 1})
     assert lab.lookup_execution(online.rid).status is S.Created
+    real, told = lab.session.port.send, list[str]()
+
+    def send(request: Any) -> Any:
+        body = request.body if isinstance(request.body, bytes) else b""
+        if (request.method == "PUT" and b"Created" in body) or b"Running" in body:
+            told.append(next(state for state in ("Stopped", "Running") if state.encode() in body))
+        return real(request)
+
+    lab.session.port.send = send  # type: ignore[method-assign]
     assert lab.resume_execution(online.rid).status is S.Stopped
+    lab.session.port.send = real  # type: ignore[method-assign]
+    assert told == ["Running", "Stopped"]  # in the order in which it passed them
     assert lab.lookup_execution(online.rid).status is S.Stopped
 
 
