@@ -34,13 +34,29 @@ _INHERITED: list[apsw.Connection] = []
 """Connections of a parent process: closing them in the child could disturb the parent's files."""
 
 
+class _Connection(apsw.Connection):
+    """A connection that says clearly when the disk fails, where it reads as where it writes."""
+
+    def execute(self, *given: Any, **named: Any) -> apsw.Cursor:
+        try:
+            return super().execute(*given, **named)
+        except apsw.IOError as error:
+            raise _disk_failed(self.filename, error) from error
+
+
+def _disk_failed(path: object, error: apsw.Error) -> DerivaMLReadOnlyError:
+    return DerivaMLReadOnlyError(
+        f"The disk that holds {path} failed: {error}. What was acknowledged before is there; the system's log says more."
+    )
+
+
 def open_database(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
     """Open the database ``path``, made and brought up to date if need be.
 
     ``schema_steps[n]`` is the SQL that leads from version n to n + 1; steps are only ever added at the end.
 
     Raises:
-        DerivaMLReadOnlyError: the file or its folder cannot be written.
+        DerivaMLReadOnlyError: the file or its folder cannot be written, or the disk fails.
         DerivaMLConfigurationError: the file is no database, or a newer deriva-ml has written it.
     """
     try:
@@ -50,6 +66,8 @@ def open_database(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
         raise DerivaMLReadOnlyError(
             f"{path} cannot be written: {error}. Make its folder writable, or choose another with DERIVA_ML_HOME."
         ) from error
+    except apsw.IOError as error:
+        raise _disk_failed(path, error) from error
     except apsw.NotADBError as error:
         raise DerivaMLConfigurationError(
             f"{path} is not a database of deriva-ml: move it away, and it is made anew."
@@ -65,7 +83,7 @@ def _open_locked(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
 
 
 def _connect(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
-    connection = apsw.Connection(str(path))
+    connection = _Connection(str(path))
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     for pragma in (
         "journal_mode=WAL",
@@ -118,7 +136,7 @@ def transaction(connection: apsw.Connection, *, durable: bool = True) -> Iterato
 
     Raises:
         DerivaMLBusyError: another process held the lock for too long.
-        DerivaMLReadOnlyError: the file cannot be written, or its disk is full.
+        DerivaMLReadOnlyError: the file cannot be written, or its disk is full or fails.
     """
     with _said_clearly(connection), _synchronous(connection, durable):
         connection.execute("BEGIN IMMEDIATE")
@@ -166,6 +184,8 @@ def _said_clearly(connection: apsw.Connection) -> Iterator[None]:
         ) from error
     except apsw.ReadOnlyError as error:
         raise DerivaMLReadOnlyError(f"{connection.filename} cannot be written: {error}.") from error
+    except apsw.IOError as error:
+        raise _disk_failed(connection.filename, error) from error
 
 
 class _Piece(Generic[T]):

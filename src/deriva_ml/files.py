@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,9 @@ from typing import BinaryIO
 BLOCK = 1024 * 1024
 PARALLEL_ABOVE = 4 * BLOCK
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+AT_ONCE = 8
+"""How many files are brought to the disk at the same time: they share what the disk has to do for each."""
+_NEVER_SYNCED = {errno.EINVAL, errno.EROFS, errno.ENOTSUP, errno.ENOSYS}
 _NOT_LINKABLE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
 
 
@@ -52,6 +55,28 @@ def fsync_folder(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_files(paths: Iterable[Path]) -> None:
+    """Bring files to the disk that others have written, with their names; what cannot be synced (read-only disks) is there already."""
+    files = {path.resolve() for path in paths}
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(_sync_path, files))
+        list(threads.map(_sync_path, {file.parent for file in files}))
+
+
+def _sync_path(path: Path) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except PermissionError:  # a folder that only others may list
+        return
+    try:
+        sync(descriptor)
+    except OSError as error:
+        if error.errno not in _NEVER_SYNCED:
+            raise
     finally:
         os.close(descriptor)
 
@@ -186,4 +211,4 @@ def hide_from_git(folder: Path) -> None:
     """Let git overlook all of ``folder``, a folder of our own: a home inside a work tree must not make it dirty."""
     ignore = folder / ".gitignore"
     if not ignore.exists():
-        ignore.write_text("*\n")
+        write_whole(ignore, b"*\n", name_durable=False)

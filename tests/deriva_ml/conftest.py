@@ -31,10 +31,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def served_ml(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def served_ml_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the store that :func:`served_ml` serves."""
+    return tmp_path_factory.mktemp("served-ml") / "store"
+
+
+@pytest.fixture(scope="session")
+def served_ml(served_ml_store: Path) -> Iterator[str]:
     """The address of one ``deriva-ml serve --open`` for all tests of this process; each takes a catalog of its own."""
-    store = tmp_path_factory.mktemp("served-ml") / "store"
-    command = [sys.executable, "-m", "deriva_ml.cli.serve", "--store", str(store), "--port", "0", "--open"]
+    command = [sys.executable, "-m", "deriva_ml.cli.serve", "--store", str(served_ml_store), "--port", "0", "--open"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     assert process.stdout is not None

@@ -127,6 +127,31 @@ def test_an_installation_that_was_cut_is_completed(home: Path, step: int, monkey
     assert count(ml.session, TableName("deriva-ml", "Execution")) == 1
 
 
+def test_a_new_home_is_on_the_disk_with_all_folders_that_lead_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut after the first run could take the home with it."""
+    synced: set[Path] = set()
+    real = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.add(Path(f"/proc/self/fd/{descriptor}").readlink())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    home = tmp_path / "deep" / "home"
+    ml = DerivaML(working_dir=home)
+    ml.executions.store.select()
+    made = [
+        home.parent,
+        home,
+        home / "catalog",
+        *(home / "catalog" / name for name in ("catalogs", "objects", "objects/incoming")),
+    ]
+    assert {each.parent for each in (*made, ml.workspace.parent, ml.workspace)} <= synced
+    ml.session.port.close()
+
+
 OPEN_AND_WRITE = """
 import multiprocessing, os, sys
 from deriva_ml import DerivaML

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deriva_local.objects.checksums import Checksums, Hashing
-from deriva_local.store.place import sync, sync_folder
+from deriva_local.store.place import make_folder, sync, sync_folder
 from deriva_local.wire.errors import Refusal, bad_request, forbidden
 
 BLOCK = 1024 * 1024
@@ -70,8 +70,7 @@ class Contents:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.incoming = folder / "incoming"
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.incoming.mkdir(mode=0o700, exist_ok=True)
+        make_folder(self.incoming)
 
     def path(self, version: str) -> Path:
         """Return where the content of ``version`` lies."""

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from deriva_local.objects.checksums import Checksums, Hashing
 from deriva_local.objects.content import blocks, write_all
-from deriva_local.store.place import sync
+from deriva_local.store.place import make_folder, sync, sync_folder
 from deriva_local.wire.errors import bad_request, conflict
 
 
@@ -56,7 +56,7 @@ class Uploads:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self.folder)
 
     def path(self, job: str) -> Path:
         """Return where the chunks of a job lie."""
@@ -64,8 +64,9 @@ class Uploads:
 
     @contextmanager
     def writing(self, job: str) -> Iterator[int]:
-        """Open the file of a job for chunks; nobody makes a content of it meanwhile."""
+        """Open the file of a job for chunks; nobody makes a content of it meanwhile. Its name is durable when the block is entered."""
         with self._opened(job, os.O_WRONLY | os.O_CREAT, fcntl.LOCK_SH) as descriptor:
+            sync_folder(self.folder)
             yield descriptor
 
     @contextmanager

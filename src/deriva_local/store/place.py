@@ -143,6 +143,16 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def make_folder(folder: Path) -> None:
+    """Make ``folder``, private, and those above it, durably, where they are missing."""
+    if folder.is_dir():
+        return
+    if folder.parent != folder:
+        make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(folder.parent)
+
+
 def sync(descriptor: int) -> None:
     """Bring the bytes of an open file to the disk itself (macOS needs a stronger word than fsync)."""
     _sync(descriptor, os.fsync)

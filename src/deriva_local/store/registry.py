@@ -36,7 +36,7 @@ from deriva_local.store.connections import (
 )
 from deriva_local.store.database import Database
 from deriva_local.store.formats import Step, script
-from deriva_local.store.place import ReadOnlyStore, StoreProblem, refuse_network, sync_folder
+from deriva_local.store.place import ReadOnlyStore, StoreProblem, make_folder, refuse_network, sync_folder
 from deriva_local.store.queue import Queue
 from deriva_local.wire.errors import bad_request, conflict, forbidden, not_found
 
@@ -263,7 +263,7 @@ class Store:
 
     def _open_folder(self) -> None:
         try:
-            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folder(self.folder)
         except FileExistsError as error:
             raise StoreProblem(f"{self.folder} is a file; the store needs a folder.") from error
         except PermissionError as error:
@@ -289,14 +289,13 @@ class Store:
                 connection.close()
 
     def _fill(self, connection: apsw.Connection) -> None:
-        self._catalogs.mkdir(mode=0o700, exist_ok=True)
+        make_folder(self._catalogs)
         with transaction(connection):
             for step in STEPS:
                 step(connection)
             connection.execute(f"PRAGMA application_id = {APPLICATION}").fetchall()
             connection.execute(f"PRAGMA user_version = {len(STEPS)}").fetchall()
         sync_folder(self.folder)
-        sync_folder(self.folder.parent)
 
     def _version(self) -> int:
         with explained(self.registry), self._connections.lent() as connection:

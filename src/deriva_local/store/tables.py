@@ -10,7 +10,7 @@ from pathlib import Path
 import apsw
 
 from deriva_local.store.connections import PATIENCE, Connections, explained, opened, refused, transaction
-from deriva_local.store.place import refuse_network, refuse_newer, sync_folder
+from deriva_local.store.place import make_folder, refuse_network, refuse_newer, sync_folder
 from deriva_local.store.queue import Queue
 
 
@@ -36,7 +36,7 @@ class Tables:
     def __init__(self, path: Path, steps: Sequence[str]) -> None:
         self.path = path
         refuse_network(path.parent)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path.parent)
         self._queue = Queue(path.with_name(f"{path.name}.lock"), PATIENCE)
         self._connections = Connections(path)
         found = self._format()

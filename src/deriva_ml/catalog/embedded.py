@@ -17,7 +17,7 @@ from deriva_local.wire.errors import Refusal
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError, DerivaMLServerError
-from deriva_ml.files import BLOCK, hide_from_git, locked, replacing
+from deriva_ml.files import BLOCK, hide_from_git, locked, make_folder, replacing
 from deriva_ml.schema.install import install, is_complete
 from deriva_ml.settings import store_folder
 
@@ -99,7 +99,7 @@ class EmbeddedPort:
     def __init__(self, store_folder: Path) -> None:
         refuse_network_folder(store_folder)
         try:
-            store_folder.mkdir(parents=True, exist_ok=True)
+            make_folder(store_folder)
             hide_from_git(store_folder)
             self.service = attach(store_folder)
         except (PermissionError, ReadOnlyStore) as error:

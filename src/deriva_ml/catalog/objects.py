@@ -167,7 +167,31 @@ def _put_chunked(
     progress: Progress | None,
     resume: UploadJournal | None,
 ) -> str:
-    job = _job(catalog, path, headers, length, resume)
+    """Send a file chunk by chunk; an upload that cannot be ended where an earlier one stopped is begun anew.
+
+    The server may have lost chunks that it had taken (it was restored from a backup), or want them in another size.
+    """
+    resumed = resume is not None and resume.job is not None
+    try:
+        return _send_chunks(catalog, path, file, headers, length, progress, resume)
+    except DerivaMLConflictError:
+        if not resumed:
+            raise
+    return _send_chunks(catalog, path, file, headers, length, progress, resume, anew=True)
+
+
+def _send_chunks(
+    catalog: Catalog,
+    path: str,
+    file: Path,
+    headers: dict[str, str],
+    length: int,
+    progress: Progress | None,
+    resume: UploadJournal | None,
+    *,
+    anew: bool = False,
+) -> str:
+    job = _job(catalog, path, headers, length, resume, anew)
     done = set(resume.chunks) if resume is not None else set()
     last = (length - 1) // CHUNK
     missing = [number for number in range(last + 1) if number not in done]
@@ -184,9 +208,11 @@ def _put_chunked(
     return _location(catalog.hatrac("POST", job, headers={"content-length": "0"}))
 
 
-def _job(catalog: Catalog, path: str, headers: dict[str, str], length: int, resume: UploadJournal | None) -> str:
+def _job(
+    catalog: Catalog, path: str, headers: dict[str, str], length: int, resume: UploadJournal | None, anew: bool
+) -> str:
     """Return the address of the upload job: the journal's, where the server still knows it, or a new one."""
-    if resume is not None and resume.job is not None and _exists(catalog, resume.job):
+    if not anew and resume is not None and resume.job is not None and _exists(catalog, resume.job):
         return resume.job
     document = {
         **{name: value for name, value in headers.items() if value},

@@ -16,7 +16,7 @@ from deriva_ml.catalog.session import Catalog
 from deriva_ml.catalog.workspaces import folder_offline, folder_online
 from deriva_ml.enums import ConnectionMode
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError, DerivaMLSchemaError
-from deriva_ml.files import hide_from_git
+from deriva_ml.files import hide_from_git, make_folder
 from deriva_ml.names import ML_SCHEMA
 from deriva_ml.settings import workspace_folder
 
@@ -128,7 +128,7 @@ def make_workspace(home: Path, catalog: Catalog) -> Path:
             folder, _ = folder_offline(home, catalog.host, catalog.catalog_id)
         else:
             folder = folder_online(home, catalog)
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         hide_from_git(folder.parent)
     except OSError as error:
         raise DerivaMLReadOnlyError(

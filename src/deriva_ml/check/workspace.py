@@ -159,8 +159,12 @@ def _unrecorded(workspace: Path, known: set[str] | None) -> Iterator[Finding]:
         manifest = path / MANIFEST
         if manifest.is_file():
             yield from _lost(path, manifest)
-        elif any((path / "sealed").glob("*")) or any(file.is_file() for file in (path / "assets").rglob("*")):
+        elif any(file.is_file() for file in (path / "assets").rglob("*")):
             yield fatal("unrecorded", path, "it has staged files, and neither store nor manifest say what they are")
+        elif any((path / "sealed").glob("*")):  # what describes a run is written before the store knows it
+            yield repairable(
+                "unrecorded", path, "its creation was interrupted, and nothing was staged yet", "remove the folder"
+            )
 
 
 def _lost(path: Path, manifest: Path) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.execution import manifest
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.staged import Staged
-from deriva_ml.files import BLOCK, fsync_folder, make_folder, replacing, sync, write_whole
+from deriva_ml.files import BLOCK, fsync_folder, make_folder, replacing, sync, sync_files, write_whole
 from deriva_ml.names import safe_file_name
 
 MANIFEST = "asset-manifest.json"
@@ -69,6 +69,8 @@ class Staging:
         self._count = staged.count()
         self._guards: dict[int, AbstractContextManager[bool]] = {}
         self._folders: set[Path] = set()
+        self._synced: dict[Path, str] = {}
+        """The stamps of linked files when they were brought to the disk."""
 
     def _guard(self) -> AbstractContextManager[bool]:
         """Return what one thread at a time holds: this process's own, as a forked child inherits a held one for ever."""
@@ -108,6 +110,8 @@ class Staging:
         """Register files that are there, each under its name, all or none; raises as :meth:`existing` does."""
         self.staged.refuse_given_up()
         placed = [self._ready(table, source, name, copy) for source, name in sources]
+        if not copy:
+            self._sync_linked(placed)
         with self._guard(), self.staged.writing() as connection:
             saved = [self._take(connection, table, each, wish) for each in placed]
         self._registered()
@@ -118,6 +122,13 @@ class Staging:
         now = _regular(source)
         path = Path(os.path.abspath(source))  # noqa: PTH100 - links on the way stay as the user named them
         return _Ready(path, name, now, self._copied(path, table) if copy else None)
+
+    def _sync_linked(self, files: Sequence[_Ready]) -> None:
+        """Bring files of the user's to the disk, as registering them acknowledges their bytes; each once for as long as it stays the same."""
+        stamps = {each.path: each.stamp for each in files if self._synced.get(each.path) != each.stamp}
+        if stamps:
+            sync_files(stamps)
+            self._synced |= stamps
 
     def _take(self, connection: apsw.Connection, table: TableModel, ready: _Ready, wish: Wish) -> Entry:
         self._refuse_reused_path(ready, table.name.name)

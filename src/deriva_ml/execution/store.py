@@ -19,6 +19,7 @@ from deriva_ml.clock import from_iso, iso, now
 from deriva_ml.db import LocalDatabase
 from deriva_ml.errors import DerivaMLReadOnlyError, DerivaMLStateInconsistency
 from deriva_ml.execution.states import Event, ExecutionStatus, follow
+from deriva_ml.files import make_folder
 from deriva_ml.rid import is_local
 
 SCHEMA_STEPS = (
@@ -379,7 +380,7 @@ class ExecutionStore:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
     except OSError as error:
         raise DerivaMLReadOnlyError(
             f"The workspace {folder} cannot be made: {error.strerror}. Choose another place with DERIVA_ML_HOME."

@@ -250,6 +250,31 @@ def test_a_cut_at_any_byte_sends_at_most_one_chunk_again(
     assert objects.get(to(wire.host), url, tmp_path / "back", md5=md5).length == len(content)
 
 
+def test_a_server_that_has_lost_chunks_gets_them_again(
+    served_ml_store: Path, wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was restored from a backup, say: it knows the upload, and not all of what it had taken."""
+    monkeypatch.setattr(objects, "CHUNK", CHUNK)
+    monkeypatch.setattr(objects, "CHUNKED_ABOVE", CHUNK)
+    monkeypatch.setattr(session, "PAUSES", ())
+    content = os.urandom(4 * CHUNK)
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    md5, sha256 = hashlib.md5(content).hexdigest(), hashlib.sha256(content).hexdigest()
+    path, journal = f"/hatrac/{md5}", Journal()
+
+    def put() -> str:
+        return objects.put(to(wire.host), path, file, md5=md5, sha256=sha256, length=len(content), resume=journal)
+
+    wire.cut_after = 2 * CHUNK + 20_000
+    with pytest.raises(DerivaMLOfflineError):
+        put()
+    wire.cut_after = None
+    assert journal.job is not None
+    (served_ml_store / "objects" / "uploads" / journal.job.rpartition("/")[2]).unlink()
+    assert objects.get(to(wire.host), put(), tmp_path / "back", md5=md5).length == len(content)
+
+
 def test_a_login_elsewhere_helps_a_process_that_runs_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DERIVA_ML_TOKEN", "old")
     with scripted(Answer(401, b"who?"), Answer(200, b"[1]")) as server:

@@ -209,6 +209,11 @@ def _without_store(place: Place) -> None:
         path.unlink()
 
 
+def _creation_interrupted(place: Place) -> None:
+    (place.folder("7-ZZZ") / "sealed").mkdir(parents=True)
+    (place.folder("7-ZZZ") / "sealed" / "configuration.json").write_text("{}")
+
+
 def _no_folder(place: Place) -> None:
     shutil.rmtree(place.folder(place.stopped))
     place.folder(place.stopped).write_text("x")
@@ -270,6 +275,7 @@ DAMAGES: list[tuple[str, Weight, Damage]] = [
     ("orphans", FATAL, row("INSERT INTO journal (execution, step, detail, at) VALUES ('9-ZZZ', 'x', '{{}}', '2026-01-01')")),
     ("unrecorded", REPAIRABLE, lambda place: _without_store(place)),
     ("unrecorded", REPAIRABLE, row("PRAGMA foreign_keys=ON; DELETE FROM executions WHERE rid = '{stopped}'")),
+    ("unrecorded", REPAIRABLE, lambda place: _creation_interrupted(place)),
     # executions
     ("status", FATAL, row("UPDATE executions SET status = 'Dozing' WHERE rid = '{done}'")),
     ("catalog-status", FATAL, row("UPDATE executions SET catalog_status = 'Dozing' WHERE rid = '{done}'")),

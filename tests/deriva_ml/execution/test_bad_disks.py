@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -98,6 +99,22 @@ def test_a_file_that_grows_while_it_is_read_is_not_sealed(
     assert exe.status is S.Uploaded
 
 
+def test_a_disk_that_fails_below_the_store_is_said_clearly(local_lab: DerivaML, workflow: Workflow) -> None:
+    """Beyond its limit no file of this process can be written, which SQLite takes for an error of the disk."""
+    exe = local_lab.create_execution(workflow=workflow)
+    exe.execution_start()
+    exe.log_metrics({"loss": 1}, step=1)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(DerivaMLReadOnlyError, match=r"The disk that holds .*store.sqlite failed.*is there"):
+            exe.log_metrics({"loss": 2}, step=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    exe.log_metrics({"loss": 2}, step=2)
+    assert [line["step"] for line in exe.metrics] == [1, 2]
+
+
 @pytest.mark.parametrize("end", [Execution.execution_stop, Execution.commit_output_assets])
 def test_what_was_written_is_on_the_disk_before_a_state_says_so(
     local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch, end: Callable[[Execution], object]
@@ -132,3 +149,28 @@ def test_a_run_whose_files_cannot_be_brought_to_the_disk_fails(
     assert exe.status is S.Failed
     monkeypatch.undo()
     assert exe.commit_output_assets().total_uploaded == 1
+
+
+def test_a_linked_file_is_on_the_disk_when_it_is_registered(
+    local_lab: DerivaML, workflow: Workflow, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Registering acknowledges the bytes of a file that exists, and its user may have written it a moment ago."""
+    synced: list[Path] = []
+    real = os.fsync
+
+    def note(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        real(descriptor)
+
+    sources = [elsewhere / name for name in "ab"]
+    for source in sources:
+        source.write_text(source.name)
+    (elsewhere / "link").symlink_to(sources[0])
+    exe = local_lab.create_execution(workflow=workflow)
+    exe.execution_start()
+    monkeypatch.setattr(os, "fsync", note)
+    exe.asset_file_paths("Image", [*sources, elsewhere / "link"])
+    assert {*sources, elsewhere} <= {*synced}
+    synced.clear()
+    exe.asset_file_path("Mask", sources[1])
+    assert sources[1] not in synced  # it is the same as before
