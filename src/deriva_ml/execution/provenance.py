@@ -64,7 +64,7 @@ def record_end(run: Run, event: Event, was: ExecutionStatus, became: ExecutionSt
     waiting = pending_of(run.staged)
     outputs = f"{waiting.total_pending_files} files and {waiting.total_pending_rows} values wait for a commit"
     note = _clauses(str(event), became, inputs, outputs if waiting.has_pending else "none waits", gaps)
-    run.store.note(run.rid, STEP, **note)
+    run.store.note_end(run.rid, STEP, note, run.row.said if run.row.told else None)
 
 
 def declares_input(run: Run) -> bool:

@@ -276,13 +276,6 @@ class ExecutionStore:
         with self.database.transaction() as connection:
             _assign(connection, rid, values)
 
-    def heard(self, said: Mapping[str, ExecutionStatus]) -> None:
-        """Write down what the catalog says of executions."""
-        if said:
-            with self.database.transaction() as connection:
-                sql = "UPDATE executions SET catalog_status = ? WHERE rid = ?"
-                connection.executemany(sql, [(status.value, rid) for rid, status in said.items()])
-
     def _status(self, connection: apsw.Connection, rid: str) -> ExecutionStatus:
         status = connection.execute("SELECT status FROM executions WHERE rid = ?", (rid,)).get
         if status is None:
@@ -336,6 +329,25 @@ class ExecutionStore:
         """Append a step to the journal."""
         with self.database.transaction() as connection:
             _journal(connection, rid, step, detail)
+
+    def note_end(self, rid: str, step: str, detail: Mapping[str, Any], told: ExecutionStatus | None) -> None:
+        """Append the end of a run to the journal, with the state that the catalog was told, if it was."""
+        with self.database.transaction() as connection:
+            _journal(connection, rid, step, detail)
+            if told is not None:
+                _assign(connection, rid, {"catalog_status": told.value})
+
+    def untold(self) -> dict[str, Registered]:
+        """Return the executions that have ended, and of which it is not known that the catalog says so, by their RIDs."""
+        ended = "status IN ('Stopped', 'Failed', 'Pending_Upload', 'Aborted') AND catalog_status IS NOT status"
+        return {found.rid: found for found in self.select(ended) if not is_local(found.rid)}
+
+    def tell(self, states: Iterable[tuple[str, ExecutionStatus]]) -> None:
+        """Write down what the catalog says of executions."""
+        with self.database.transaction() as connection:
+            connection.executemany(
+                "UPDATE executions SET catalog_status = ? WHERE rid = ?", [(state.value, rid) for rid, state in states]
+            )
 
     def note_on_the_way(self, rid: str, step: str, **detail: Any) -> None:
         """Append a step of a commit to the journal; durable with the commit's next step, which nothing acknowledged precedes."""

@@ -378,6 +378,30 @@ def test_a_run_goes_on_while_the_catalog_is_out_of_reach(
     assert record.start_time is not None
 
 
+def test_a_run_that_failed_while_the_catalog_was_out_of_reach_is_told_at_the_next_opening(
+    local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has nothing to commit, so that nobody would ever resume it: for the catalog it would be Running for ever."""
+    exe = local_lab.create_execution(workflow=workflow)
+    exe.execution_start()
+    with monkeypatch.context() as wire:
+        Weather(local_lab, wire).left = 0
+        with pytest.raises(ZeroDivisionError), exe:
+            raise ZeroDivisionError("mistake")
+    assert local_lab.lookup_execution(exe.rid).status is S.Running
+    assert local_lab.list_executions()[0].sync_pending
+    opened = DerivaML()
+    record = opened.lookup_execution(exe.rid)
+    assert (record.status, record.status_detail) == (S.Failed, "ZeroDivisionError: mistake")
+    assert not opened.list_executions()[0].sync_pending
+
+
+def test_an_end_that_the_catalog_was_told_is_not_told_again(local_lab: DerivaML, workflow: Workflow) -> None:
+    with pytest.raises(ZeroDivisionError), local_lab.create_execution(workflow=workflow):
+        raise ZeroDivisionError
+    assert local_lab.executions.store.untold() == {}
+
+
 def test_an_execution_whose_creation_fails_is_aborted_with_the_reason(
     local_lab: DerivaML, workflow: Workflow, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
