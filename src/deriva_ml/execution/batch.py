@@ -60,9 +60,10 @@ def commit_pending(
             f"Nothing can be committed offline; what executions have staged waits here. When {session.host} can be reached, open it "
             "online (without mode=offline), or `deriva-ml upload`. For a machine that reaches it: `exe.seal()`."
         )
+    waited = pending_rids(store)  # whatever the catalog says of them meanwhile, the report does
     recover_workspace(session, store.workspace)
     total = UploadReport()
-    for rid in rid_list(rids) if rids is not None else pending_rids(store):
+    for rid in rid_list(rids) if rids is not None else dict.fromkeys([*waited, *pending_rids(store)]):
         report = _commit_one(session, store, rid, clean, progress)
         total.add(report)
         if told is not None:

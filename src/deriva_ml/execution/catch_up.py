@@ -39,7 +39,13 @@ def catch_up(session: Catalog, store: ExecutionStore, reconcile: Callable[[Run],
 
 
 def _settle(session: Catalog, store: ExecutionStore, found: Registered, reconcile: Callable[[Run], None]) -> None:
+    run = Run(session, store, found.rid)
     try:
-        reconcile(Run(session, store, found.rid))
+        reconcile(run)
+        now = run.registered
+        if run.row.said is now.status:
+            store.tell([(found.rid, now.status)])
+        if now.status is not found.status:
+            log.warning("Execution %s was %s here and is %s now: %s.", found.rid, found.status, now.status, now.detail)
     except (*OUT_OF_REACH, DerivaMLCatalogError, DerivaMLStateInconsistency, InvalidTransitionError) as error:
         log.warning("The catalog does not know that execution %s is %s: %s", found.rid, found.status, error)

@@ -135,6 +135,7 @@ WORKS_EXE: dict[str, Call] = {
     "database_catalog": lambda p: p.exe.database_catalog,
     "dataset_rids": lambda p: p.exe.dataset_rids,
     "discard_asset": lambda p: p.exe.discard_asset(p.exe.asset_file_path("Image", "gone.txt")),
+    "discard_features": lambda p: p.exe.discard_features("Image", "Grade", [p.image]),
     "dry_run": lambda p: p.exe.dry_run,
     "error": lambda p: p.exe.error,
     "execute": lambda p: p.exe.execute(),
