@@ -46,6 +46,9 @@ log = logging.getLogger(__name__)
 
 S = ExecutionStatus
 
+TOLD = 5
+"""How many contradictions the state's detail names; the report names all."""
+
 
 def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> UploadReport:
     """Commit what ``run`` has staged; a commit inside the block first stops the run.
@@ -173,7 +176,7 @@ def _send(run: Run, notes: Sequence[str], newest: int, began: float, clean: bool
     with run.session.durable_at_end():  # in the order of the steps, and before the store calls them done
         done, features, otherwise = _load(run, entries, newest, report, telling)
         report.notes += otherwise
-        detail = _how_it_ended(run, [*notes, *otherwise])
+        detail = _how_it_ended(run, [*notes, *otherwise[:TOLD], *(["…"] if otherwise[TOLD:] else [])])
         seconds = run.completed_in_catalog(detail, began)
     _finish(run, done, detail, newest, seconds)
     _tell(report, done, features)

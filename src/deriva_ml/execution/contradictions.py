@@ -39,14 +39,17 @@ def differs(kind: str, said: Any, there: Any) -> bool:
 
 def of_assets(run: Run, group: AssetGroup) -> Iterator[str]:
     """Yield what the rows of assets that the catalog had already say otherwise than the run does."""
-    reused = {rid: entry for rid, entry in group.assets.items() if entry.reused and entry.metadata}
+    reused = {
+        rid: entry for rid, entry in group.assets.items() if entry.reused and (entry.metadata or entry.description)
+    }
     if not reused:
         return
-    columns = list(group.table.payload_columns)
+    described = [column for column in group.table.columns.values() if column.name == "Description"]
+    columns = [*described, *group.table.payload_columns]
     wanted = ["RID", *(column.name for column in columns)]
     for row in select(run.session, group.table.name, {"RID": list(reused)}, columns=wanted):
         entry = reused[row["RID"]]
-        for name, said, there in _different(columns, entry.metadata, row):
+        for name, said, there in _different(columns, {"Description": entry.description or None, **entry.metadata}, row):
             yield f"{entry.label} was in the catalog already, as {row['RID']}, where {name} is {there!r}: that stays, and {said!r} is not recorded"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ from deriva_ml.execution.claim import claim
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.features import STAGED
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
-from deriva_ml.execution.nested import Nested
+from deriva_ml.execution.nested import Link, Nested
 from deriva_ml.execution.plan import ASSET_COLUMNS
 from deriva_ml.execution.recover import reopen
 from deriva_ml.execution.report import UploadCallback, UploadReport
@@ -121,11 +121,19 @@ def _read(bag: Bag, archive: Path) -> SealedBag:
         named["status"] = ExecutionStatus(named["status"])
         named["catalog_status"] = ExecutionStatus(named["catalog_status"]) if named["catalog_status"] else None
         check_rid(named["rid"])
+        _check_links(record.get("nested", ()))
         entries = tuple(_entries(bag, record["entries"], record["types"]))
         files = {entry.key: bag.file(asset_path(entry.table, entry.rid or "", entry.file_name)) for entry in entries}
         return SealedBag(bag, str(uuid.UUID(record["bag"])), record, Registered(**named), entries, files)
     except (KeyError, TypeError, ValueError) as error:
         raise DerivaMLIntegrityError(f"{archive} is a bag, but not a sealed execution: {error!r}.") from error
+
+
+def _check_links(links: Iterable[Mapping[str, Any]]) -> None:
+    for each in links:
+        link = Link(**each)
+        check_rid(link.parent)
+        check_rid(link.child)
 
 
 def _entries(bag: Bag, described: list[dict[str, Any]], links: list[dict[str, Any]]) -> Iterator[Entry]:

@@ -102,7 +102,7 @@ def plan_in_catalog(ml: DerivaML, rid: str) -> FoundPlan:
     Raises:
         DerivaMLNotFoundError: the catalog has no such execution, or it is no sweep's parent.
     """
-    ml.lookup_execution(rid)
+    rid = ml.lookup_execution(rid).execution_rid  # begun offline, it may have been asked for by its local name
     for asset in ml.list_execution_assets(rid):
         if asset.filename == "configuration.json":
             content = json.loads(content_of(ml, asset))

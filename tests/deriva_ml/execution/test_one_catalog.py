@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,17 +12,22 @@ from pathlib import Path
 
 import pytest
 
-from deriva_ml import DerivaML, DerivaMLOfflineError, DerivaMLStateInconsistency, Workflow
+from deriva_ml import DerivaML, DerivaMLStateInconsistency, Workflow
+from deriva_ml.catalog.identity import PROVENANCE_TAG
+from deriva_ml.catalog.port import Request
+from deriva_ml.catalog.session import Catalog
 from deriva_ml.execution import ExecutionStatus
 from deriva_ml.execution.execution import Execution
+from deriva_ml.names import encode
+from deriva_ml.schema.install import install
 
 S = ExecutionStatus
 
 
 @contextmanager
-def served(home: Path, port: int = 0) -> Iterator[str]:
+def served(home: Path) -> Iterator[str]:
     """The address of ``deriva-ml serve`` for the store of a home."""
-    command = [sys.executable, "-m", "deriva_ml.cli.serve", "--store", str(home), "--port", str(port), "--open"]
+    command = [sys.executable, "-m", "deriva_ml.cli.serve", "--store", str(home), "--port", "0", "--open"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
         assert process.stdout is not None
@@ -55,27 +61,34 @@ def test_by_whatever_address_it_is_one_catalog(local_lab: DerivaML, workflow: Wo
     assert told == {"in the folder", "sealed in the folder", "by its address", "sealed by its address"}
 
 
-def test_what_another_catalog_waits_for_is_never_sent_to_this_one(
-    local_lab: DerivaML, workflow: Workflow, tmp_path: Path
+def test_what_waits_for_one_catalog_is_never_sent_to_another_at_its_address(
+    local_lab: DerivaML, workflow: Workflow, home: Path, tmp_path: Path
 ) -> None:
-    with served(local_lab.working_dir) as address:
-        DerivaML(address, 1, working_dir=tmp_path / "machine")
-    away = DerivaML(address, 1, working_dir=tmp_path / "machine", mode="offline")
-    waits = far_run(away, workflow, "for the first catalog")
+    waits = far_run(DerivaML(mode="offline"), workflow, "for the first catalog")
     sealed = waits.seal()
-    stranger = DerivaML(working_dir=tmp_path / "stranger")
+    local_lab.session.port.close()
+    (home / "catalog").rename(tmp_path / "first")
+    second = DerivaML()  # the same address, and a catalog that knows nothing of the first one
+    assert second.commit_pending_executions().execution_rids == []
+    assert second.workspace != local_lab.workspace and second.list_executions() == []
     with pytest.raises(DerivaMLStateInconsistency, match="Choose the one that it was made for"):
-        stranger.load_sealed_bag(sealed)
-    with served(stranger.working_dir, int(address.rpartition(":")[2])) as same_address:
-        assert same_address == address
-        second = DerivaML(address, 1, working_dir=tmp_path / "machine")
-        assert second.commit_pending_executions().execution_rids == []
-        assert second.workspace != waits.working_dir.parents[1]
-        with pytest.raises(DerivaMLOfflineError, match="Open it online once"):
-            DerivaML(address, 2, working_dir=tmp_path / "machine", mode="offline")
-        assert DerivaML(address, 1, working_dir=tmp_path / "machine", mode="offline").workspace == second.workspace
-    with served(local_lab.working_dir) as another_port:
-        first = DerivaML(another_port, 1, working_dir=tmp_path / "machine")
-        assert first.commit_pending_executions().errors == []
-        assert [run.description for run in first.find_executions()] == ["for the first catalog"]
-    stranger.session.port.close()
+        second.load_sealed_bag(sealed)
+    assert DerivaML(mode="offline").workspace == second.workspace  # to which the address led last
+    second.session.port.close()
+    shutil.rmtree(home / "catalog")
+    (tmp_path / "first").rename(home / "catalog")
+    first = DerivaML()
+    assert first.workspace == local_lab.workspace
+    assert first.commit_pending_executions().errors == []
+    assert [run.description for run in first.find_executions()] == ["for the first catalog"]
+
+
+def test_a_clone_on_the_same_server_is_another_catalog(local_lab: DerivaML, home: Path) -> None:
+    port, session = local_lab.session.port, local_lab.session
+    note = session.document()["annotations"][PROVENANCE_TAG]
+    made = session.read(port.send(Request("POST", "/ermrest/catalog", {"content-type": "application/json"}, b"{}")))
+    clone = Catalog(port, made["id"])
+    install(clone)
+    clone.request("PUT", f"/annotation/{encode(PROVENANCE_TAG)}", json=note)
+    opened = DerivaML(catalog_id=made["id"])
+    assert opened.workspace != local_lab.workspace and opened.session.identity != session.identity
