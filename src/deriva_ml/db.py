@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +29,8 @@ from deriva_ml.files import fsync_folder, locked
 T = TypeVar("T")
 
 BUSY_MILLISECONDS = 30_000
+PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8, 9.6)
+"""Milliseconds after which a thread looks again for a lock that another process holds; the last one again and again."""
 BLOCK = 64 * 1024
 LOG_BYTES = 4 * 1024 * 1024
 _INHERITED: list[apsw.Connection] = []
@@ -84,7 +87,7 @@ def _open_locked(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
 
 def _connect(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
     connection = _Connection(str(path))
-    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    wait_for_others(connection, BUSY_MILLISECONDS)
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
@@ -97,6 +100,20 @@ def _connect(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
     connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, keep.buffer_info()[0])
     _upgrade(connection, path, schema_steps)
     return connection
+
+
+def wait_for_others(connection: apsw.Connection, milliseconds: int) -> None:
+    """Let the connection wait so long for locks of other processes.
+
+    SQLite's own pauses grow to a tenth of a second, though most locks are held for less than a thousandth.
+    """
+    most = int(milliseconds / PAUSES[-1])
+
+    def look_again(times: int) -> bool:
+        time.sleep(PAUSES[min(times, len(PAUSES) - 1)] / 1000)
+        return times < most
+
+    connection.set_busy_handler(look_again)
 
 
 def _preallocate_log(path: Path) -> None:

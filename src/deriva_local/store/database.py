@@ -243,7 +243,7 @@ class Database:
         """
         if self._queue.is_flagged:
             self._empty_log(connection)
-        shared = together.is_put_off() or bool(self._queue.waiting) or self._log.is_busy or self._queue.is_followed
+        shared = together.is_put_off() or bool(self._queue.waiting) or self._log.is_busy or self._queue.is_sought
         connection.execute(_SYNC_SHARED if shared else _SYNC_ALONE)
         return shared
 

@@ -1,7 +1,9 @@
 """Writers wait in line: threads of this process, and processes of this machine.
 
 SQLite lets one process write at a time and makes the others sleep and try again, which starves some of them. Here they
-draw a number, and each waits for the one before it: nobody is passed over, and nobody is woken for nothing. The line
+draw a number, and each waits for the one before it. A turn is much shorter than it takes to wake a process on a busy
+machine, so that a line in strict order would mostly wait for its next one to wake up: whoever runs and finds the file
+free takes it, past the line, until a moment that the first in line has set. Nobody is passed over after that. The line
 only keeps the order: what keeps the data is SQLite's own lock, taken inside.
 """
 
@@ -11,13 +13,24 @@ import fcntl
 import os
 import struct
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 from weakref import WeakSet
 
 from deriva_local.store.turnstile import Turnstile
 from deriva_local.wire.errors import busy
+
+PAUSES = (0.0003, 0.0006, 0.0012, 0.0024, 0.0048)
+"""Seconds after which a writer looks again before it gets in line: most turns are over by then, and no thread is needed."""
+
+PASSING = 0.02
+"""Seconds for which others may go past the first in line."""
+
+PASSING_ALL = 0.3
+"""Seconds for which others may go past a whole line, until its last one has had its turn."""
 
 
 class Queue:
@@ -37,19 +50,22 @@ class Queue:
         return self._turnstile.waiting
 
     @property
-    def is_followed(self) -> bool:
-        """Whether another process has drawn a number after ours; in our turn only."""
-        return self._handle is not None and _HAS_NUMBERS and _read(self._handle)[0] > self._number
+    def is_sought(self) -> bool:
+        """Whether another process waits for its turn, or has waited lately; in our turn only."""
+        if self._handle is None:
+            return False
+        state = _read(self._handle)
+        return state.until > 0 or 0 <= time.monotonic_ns() - state.missed < _LATELY
 
     @property
     def is_flagged(self) -> bool:
         """Whether somebody has left a flag for whoever has a turn; in our turn only."""
-        return self._handle is not None and bool(_read(self._handle)[1])
+        return self._handle is not None and bool(_read(self._handle).flag)
 
     def flag(self, up: bool) -> None:
         """Leave a flag for whoever has a turn after us, in any process, or take it away; in our turn only."""
         if self._handle is not None:
-            os.pwrite(self._handle, _FLAG.pack(up), _COUNTER.size)
+            _write(self._handle, _FLAG, up)
 
     @contextmanager
     def turn(self, patience: float | None = None) -> Iterator[None]:
@@ -95,22 +111,26 @@ class Queue:
         if self._handle is None:
             self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         handle = self._handle
+        self._number = 0
         if patience == 0:
             if _lock_at_once(handle):
                 return handle
             raise busy("Other processes are writing to this catalog.")
+        if _passes(handle):
+            return handle
         ahead = _draw(handle)
         self._number = ahead + 1
-        if _is_free(handle, ahead) and _lock_at_once(handle):
-            return handle
-        return self._waited(handle, ahead, patience)
+        if not (_is_free(handle, ahead) and _lock_at_once(handle)):
+            self._wait(handle, ahead, patience)
+        _write(handle, _UNTIL, 0)
+        return handle
 
-    def _waited(self, handle: int, ahead: int, patience: float) -> int:
+    def _wait(self, handle: int, ahead: int, patience: float) -> None:
         """Stand in the kernel's queue, which knows no time-out: another thread waits there for us."""
         waiter = _Waiter(handle, ahead)
         waiter.thread.start()
         if waiter.done.wait(patience) or not waiter.abandon():
-            return handle
+            return
         self._handle = None  # the handle stays with the waiter, which closes it
         raise busy("Other processes are writing to this catalog; try again.")
 
@@ -134,9 +154,11 @@ class _Waiter:
 
     def _wait(self) -> None:
         _wait_for(self.handle, self.ahead)
+        _lead(self.handle, self.ahead + 1)
         fcntl.flock(self.handle, fcntl.LOCK_EX)
         with self._guard:
             if self._abandoned:
+                _write(self.handle, _UNTIL, 0)
                 _unlock(self.handle)  # a forked child may share the handle: closing is not enough
                 os.close(self.handle)
             self.done.set()
@@ -144,11 +166,26 @@ class _Waiter:
 
 # ------------------------------------------------------------------------------------------------------------- numbers
 #
-# The lock file holds the number that was drawn last, and a flag. Who draws one locks the byte of that number until its turn is over,
-# or until it dies, and waits for the byte of the number before. The lock on the whole file is what keeps others out: if
-# somebody in the middle of the line dies, two may believe that it is their turn. Systems without such locks know no order.
+# The lock file holds the number that was drawn last, a flag, the moment until which others may go past the first in line (0 if
+# nobody stands there), and the moment at which somebody found the file taken. Who draws a number locks the byte of that number until its turn is over, or until it dies, and waits for the
+# byte of the number before. The lock on the whole file is what keeps others out: if somebody in the middle of the line dies, two may
+# believe that it is their turn. If the first in line dies, the moment it has set goes by, and whoever comes gets in line and takes
+# it away. Systems without such locks know no order.
 
-_COUNTER, _FLAG, _BOTH = struct.Struct("q"), struct.Struct("q"), struct.Struct("qq")
+
+class _State(NamedTuple):
+    """What the lock file holds."""
+
+    last: int
+    flag: int
+    until: int
+    missed: int
+
+
+_WORD, _STATE = struct.Struct("q"), struct.Struct("4q")
+_COUNTER, _FLAG, _UNTIL, _MISSED = 0, 8, 16, 24
+"""Where each of them lies in the file."""
+_LATELY = 50_000_000
 _RANGE = struct.Struct("hhqqi4x")
 _HAS_NUMBERS = hasattr(fcntl, "F_OFD_SETLKW")
 _FIRST = 8
@@ -161,19 +198,40 @@ def _draw(handle: int) -> int:
         return 0
     _range(handle, fcntl.LOCK_EX, 0, wait=True)
     try:
-        last = _read(handle)[0]
+        last = _read(handle).last
         _range(handle, fcntl.LOCK_EX, last + 1)
-        os.pwrite(handle, _COUNTER.pack(last + 1), 0)
+        _write(handle, _COUNTER, last + 1)
     finally:
         _range(handle, fcntl.LOCK_UN, 0)
-    return int(last)
+    return last
 
 
-def _read(handle: int) -> tuple[int, int]:
-    """Return the number that was drawn last, and the flag."""
-    found = os.pread(handle, _BOTH.size, 0)
-    last, flag = _BOTH.unpack(found.ljust(_BOTH.size, b"\0"))
-    return max(last, _FIRST), flag
+def _read(handle: int) -> _State:
+    last, *others = _STATE.unpack(os.pread(handle, _STATE.size, 0).ljust(_STATE.size, b"\0"))
+    return _State(max(last, _FIRST), *others)
+
+
+def _write(handle: int, place: int, value: int) -> None:
+    os.pwrite(handle, _WORD.pack(value), place)
+
+
+def _passes(handle: int) -> bool:
+    """Take the lock past the line, if it is free in a moment and the first in line has not waited for long."""
+    for pause in PAUSES:
+        until = _read(handle).until
+        if until and time.monotonic_ns() > until:
+            return False
+        if _lock_at_once(handle):
+            return True
+        _write(handle, _MISSED, time.monotonic_ns())
+        time.sleep(pause)
+    return False
+
+
+def _lead(handle: int, number: int) -> None:
+    """Say as the first in line until when others may go past it: not for long when many stand behind it."""
+    seconds = min(PASSING, PASSING_ALL / (_read(handle).last - number + 1))
+    _write(handle, _UNTIL, time.monotonic_ns() + int(seconds * 1e9))
 
 
 def _is_free(handle: int, number: int) -> bool:
