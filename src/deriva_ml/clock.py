@@ -21,6 +21,12 @@ def pause(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def started_at() -> float | None:
+    """Return when this machine was started, in seconds since 1970; None where it does not say."""
+    ticking = getattr(time, "CLOCK_BOOTTIME", getattr(time, "CLOCK_MONOTONIC_RAW", None))
+    return None if ticking is None else time.time() - time.clock_gettime(ticking)
+
+
 def iso(moment: datetime) -> str:
     """Return ``moment`` as ISO 8601 in UTC, as the catalog reads and writes it.
 

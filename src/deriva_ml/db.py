@@ -271,11 +271,19 @@ class _Line:
             self.waiting.popleft()
 
 
-class LocalDatabase:
-    """One database file, with a connection for each thread, and new ones in a forked child."""
+def open_to_look(path: Path) -> apsw.Connection:
+    """Return a connection that cannot write, to a file of any version."""
+    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    return connection
 
-    def __init__(self, path: Path, schema_steps: Sequence[str]) -> None:
+
+class LocalDatabase:
+    """One database file, with a connection for each thread, and new ones in a forked child; ``read_only`` ones upgrade nothing."""
+
+    def __init__(self, path: Path, schema_steps: Sequence[str], *, read_only: bool = False) -> None:
         self.path = path
+        self._read_only = read_only
         self._steps = tuple(schema_steps)
         self._held = threading.local()
         self._lines: dict[int, _Line] = {}
@@ -287,7 +295,7 @@ class LocalDatabase:
             return held[1]
         if held is not None:
             _INHERITED.append(held[1])
-        connection = open_database(self.path, self._steps)
+        connection = open_to_look(self.path) if self._read_only else open_database(self.path, self._steps)
         self._held.value = (os.getpid(), connection)
         return connection
 

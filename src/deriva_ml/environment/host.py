@@ -56,3 +56,16 @@ def likely_cause(owner: Mapping[str, Any]) -> str:
     if kills is not None and isinstance(earlier, int) and kills > earlier:
         return f"ended without closing; the kernel killed {kills - earlier} process(es) for want of memory meanwhile"
     return "ended without closing"
+
+
+def may_live(process: Mapping[str, Any]) -> bool:
+    """Return whether a process of this machine may still be alive: its number is in use, and the machine was not restarted."""
+    if not process.get("boot") or process["boot"] != boot_id() or not isinstance(process.get("pid"), int):
+        return False
+    try:
+        os.kill(process["pid"], 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

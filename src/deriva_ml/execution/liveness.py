@@ -4,6 +4,8 @@ A POSIX record lock on a small file of its own: it needs no heartbeat, a forked 
 suspended laptop still holds it. The file's text says who holds it and since when; that is description, the lock decides. Who lets go in order
 empties the file, so that a text beside a free lock is that of a holder who died.
 Closing any descriptor of a locked file lets go of the lock, so no other code may open these files.
+
+:func:`alive` only looks, and :func:`holding_still` takes a lock without a word: neither changes what a dead holder left.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import struct
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +29,11 @@ from deriva_ml.files import with_advice
 _GUARD = threading.Lock()
 _HELD: dict[str, Lock] = {}
 """The locks that this process holds, by file."""
+
+
+_FLOCK = "@qqihh" if sys.platform == "darwin" else "@hhqqi4x"
+"""How the C structure lies that asks who holds a lock: its kind comes fourth on macOS, first on Linux."""
+_KIND = 3 if sys.platform == "darwin" else 0
 
 
 def _forget_parent() -> None:
@@ -66,13 +75,18 @@ class Lock:
         self.about = {"what": what, "since": iso(now()), **this_process(), **more}
         _write(self._descriptor, self.about)
 
-    def _let_go(self, text: Mapping[str, Any]) -> None:
+    def drop(self) -> None:
+        """Let go without a word: the file stays as it is."""
+        self._let_go(None)
+
+    def _let_go(self, text: Mapping[str, Any] | None) -> None:
         with _GUARD:
             if not self.held:
                 return
             del _HELD[str(self.path)]
             try:
-                _write(self._descriptor, text)
+                if text is not None:
+                    _write(self._descriptor, text)
             finally:
                 os.close(self._descriptor)
 
@@ -84,6 +98,11 @@ def take(path: Path, what: str, **more: Any) -> Lock:
         DerivaMLBusyError: somebody holds it; the message says who and since when.
         DerivaMLReadOnlyError: the folder cannot be written.
     """
+    return _taken(path, what, {"what": what, "since": iso(now()), **this_process(), **more})
+
+
+def _taken(path: Path, what: str, about: Mapping[str, Any] | None) -> Lock:
+    """Take the lock and write ``about`` into its file; None writes nothing."""
     with _GUARD:
         mine = _HELD.get(str(path))
         if mine is not None:
@@ -92,17 +111,17 @@ def take(path: Path, what: str, **more: Any) -> Lock:
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError):
-            about = _read(descriptor)
+            holder = _read(descriptor)
             os.close(descriptor)
-            raise DerivaMLBusyError(_sentence(what, about)) from None
+            raise DerivaMLBusyError(_sentence(what, holder)) from None
         before = _read(descriptor)
-        about = {"what": what, "since": iso(now()), **this_process(), **more}
         try:
-            _write(descriptor, about)
+            if about is not None:
+                _write(descriptor, about)
         except OSError as error:
             os.close(descriptor)
             raise with_advice(error, path) from error
-        lock = Lock(path, descriptor, about, before)
+        lock = Lock(path, descriptor, before if about is None else about, before)
         _HELD[str(path)] = lock
         return lock
 
@@ -115,6 +134,54 @@ def holding(path: Path, what: str) -> Iterator[Lock]:
         yield lock
     finally:
         lock.release()
+
+
+@contextmanager
+def holding_still(path: Path, what: str) -> Iterator[Lock]:
+    """Hold the lock of ``path`` for a block, and write nothing: whatever ends this process, the file says what it said.
+
+    Raises as :func:`take` does.
+    """
+    lock = _taken(path, what, None)
+    try:
+        yield lock
+    finally:
+        lock.drop()
+
+
+def alive(path: Path) -> bool:
+    """Return whether a living process, this one included, holds the lock of ``path``; nobody notices the look."""
+    with _GUARD:
+        if str(path) in _HELD:
+            return True
+        if not path.is_file():
+            return False
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return _is_held(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def garbage(path: Path) -> bytes:
+    """Return the text of a lock file that nobody holds and that no process of ours has written; empty for one that is in order."""
+    with _GUARD:
+        if str(path) in _HELD:
+            return b""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            text = os.pread(descriptor, 4096, 0)
+            ours = bool(_read(descriptor)) or not text.strip(b"\0 \n")  # zeros are what a power cut leaves
+            return b"" if ours or _is_held(descriptor) else text
+        finally:
+            os.close(descriptor)
+
+
+def _is_held(descriptor: int) -> bool:
+    """Ask the system whether another process holds the lock of an open file."""
+    question = [0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET] if _KIND else [fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0]
+    answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, struct.pack(_FLOCK, *question))
+    return bool(struct.unpack(_FLOCK, answer)[_KIND] != fcntl.F_UNLCK)
 
 
 def release(path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from deriva_ml.catalog.rows import Row, select
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.environment.host import host_name, likely_cause
+from deriva_ml.environment.host import host_name, likely_cause, may_live
 from deriva_ml.errors import (
     OUT_OF_REACH,
     DerivaMLBusyError,
@@ -56,15 +56,17 @@ def recover_workspace(session: Catalog, workspace: Path) -> list[str]:
         return []
     store = ExecutionStore(workspace)
     found = store.select("status IN ('Running', 'Created')")
-    dead = [run.rid for run in found if run.owner.get("host") == host_name() and _recover(session, store, run)]
+    dead = [run.rid for run in found if run.owner.get("host") == host_name() and settle(session, store, run)]
     if not session.offline:
         catch_up(session, store, _reconcile)
     return dead
 
 
-def _recover(session: Catalog, store: ExecutionStore, found: Registered) -> bool:
-    """Recover one execution, unless somebody holds its lock and so lives; return whether it was dead."""
+def settle(session: Catalog, store: ExecutionStore, found: Registered) -> bool:
+    """Recover one execution of this host, unless somebody holds its lock and so lives; return whether it was dead."""
     path = lock_file(store.workspace, found.rid, "run" if found.status is S.Running else "create")
+    if found.status is S.Running and not path.exists() and may_live(found.owner):
+        return False  # somebody has removed the lock file: nobody can tell any more
     try:
         lock = liveness.take(path, "recovery")
     except DerivaMLBusyError:
@@ -127,7 +129,7 @@ def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:
     if found is None:
         found = _rebuilt(session, store, rid)
     if found.owner.get("host") == host_name() and found.status in (S.Running, S.Created):
-        _recover(session, store, found)
+        settle(session, store, found)
     if session.offline:
         return Run(session, store, found.rid)
     run = Run(session, store, bring(session, store, found.rid) if waits(store, found.rid) else found.rid)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.environment.host import host_name
-from deriva_ml.errors import DerivaMLBusyError
 from deriva_ml.execution import liveness
 from deriva_ml.execution.nested import REFUSED, WAITS, Nested
 from deriva_ml.execution.run import lock_file
@@ -76,7 +75,7 @@ def _unended(store: ExecutionStore, found: Registered) -> Stale | None:
     if host != host_name():
         why = f"it runs on {host}, or died there" if running else f"it waits on {host} to begin"
         return _stale(found, why, f"there: `deriva-ml resume {found.rid}`; or {by_hand}")
-    if _alive(store, found.rid, "run" if running else "create"):
+    if liveness.alive(lock_file(store.workspace, found.rid, "run" if running else "create")):
         return None
     if running:
         return _stale(found, "its process is gone", f"`deriva-ml resume {found.rid}`")
@@ -86,17 +85,6 @@ def _unended(store: ExecutionStore, found: Registered) -> Stale | None:
 
 def _stale(found: Registered, why: str, advice: str) -> Stale:
     return Stale(found.rid, found.status, found.last_activity, why, advice)
-
-
-def _alive(store: ExecutionStore, rid: str, kind: str) -> bool:
-    path = lock_file(store.workspace, rid, kind)
-    if liveness.held_here(path):
-        return True
-    try:
-        liveness.take(path, "a look").leave()
-    except DerivaMLBusyError:
-        return True
-    return False
 
 
 def _elsewhere(session: Catalog, known: set[str]) -> Iterator[Stale]:

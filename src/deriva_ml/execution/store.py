@@ -22,6 +22,7 @@ from deriva_ml.execution.states import Event, ExecutionStatus, follow
 from deriva_ml.files import make_folder
 from deriva_ml.rid import is_local
 
+STORE = "store.sqlite"
 SCHEMA_STEPS = (
     """
     CREATE TABLE executions (
@@ -158,12 +159,13 @@ def _registered(row: Sequence[Any]) -> Registered:
 
 
 class ExecutionStore:
-    """The store of one workspace; safe between threads and after a fork."""
+    """The store of one workspace; safe between threads and after a fork. A ``read_only`` one makes and upgrades nothing."""
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, *, read_only: bool = False) -> None:
         self.workspace = workspace
-        _make_folder(workspace)
-        self.database = LocalDatabase(workspace / "store.sqlite", SCHEMA_STEPS)
+        if not read_only:
+            _make_folder(workspace)
+        self.database = LocalDatabase(workspace / STORE, SCHEMA_STEPS, read_only=read_only)
 
     def folder(self, rid: str) -> Path:
         """Return the folder of the execution ``rid``."""
