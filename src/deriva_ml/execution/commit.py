@@ -295,7 +295,10 @@ def _leave_receipt(run: Run, report: UploadReport) -> None:
     if not report.total_uploaded:
         return
     folder = run.folder / "commit"
-    number = sum(1 for _ in folder.glob("receipt-*.json")) + 1
+    taken = [
+        int(path.stem.removeprefix("receipt-")) for path in folder.glob("receipt-*.json") if path.stem[8:].isdigit()
+    ]
+    number = max(taken, default=0) + 1
     content = {"execution": run.rid, "at": iso(now()), "per_table": report.per_table, "notes": report.notes}
     write_whole(folder / f"receipt-{number}.json", json.dumps(content, indent=1).encode())
     run.staging.write_manifest()

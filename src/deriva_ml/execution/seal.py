@@ -22,6 +22,7 @@ from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.references import dangling
 from deriva_ml.execution.report import UploadProgress, listed
 from deriva_ml.execution.run import Run
+from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import has_changed, link, reused_path, stamp
 from deriva_ml.files import BLOCK, copy_hashed, fsync_folder, hash_file, make_folder, write_whole
 from deriva_ml.names import TableName
@@ -83,6 +84,12 @@ def _problems(run: Run, entry: Entry) -> Iterable[str]:
             yield f"{entry.label}: its sealed copy {run.folder / (entry.sealed or '')} is missing"
         return
     path = run.folder / entry.staged
+    if entry.mode is Mode.LINK and path.exists() and not path.is_symlink():
+        yield (
+            f"{entry.label}: {path} is a file now, and no link to {entry.source} any more: move it away "
+            "(`deriva-ml check --repair` does), or register it under a name of its own"
+        )
+        return
     if entry.mode is Mode.LINK and not path.is_symlink():  # links are not synced: the power may have failed
         make_folder(path.parent)
         link(Path(entry.source or path), path)
@@ -254,6 +261,13 @@ def _content(kind: str, texts: Mapping[Any, str]) -> str:
     if kind == "parameters":
         return jsontext.dumps({name: json.loads(text) for name, text in texts.items()}, indent=1)
     return "".join(f"{jsontext.dumps(json.loads(text))}\n" for text in texts.values())
+
+
+def logged_again(staged: Staged, entry: Entry) -> bytes:
+    """Return the content of a file of what was logged, made of the store's rows once more; empty for any other file."""
+    kind = next((kind for kind, (name, *_) in _KINDS.items() if entry.file_name == name), None)
+    texts = staged.held(kind, entry.key) if kind else {}
+    return _content(kind, texts).encode() if kind and texts else b""
 
 
 def _hold(run: Run, logged: Sequence[_Logged]) -> list[Entry]:

@@ -346,9 +346,13 @@ class Staged:
 
     def unheld(self, kind: str) -> dict[Any, str]:
         """Return what was logged (``kind``: parameters or metrics) and no committed file holds yet: names or numbers, and texts."""
+        return self.held(kind, None)
+
+    def held(self, kind: str, key: str | None) -> dict[Any, str]:
+        """Return what was logged and is held by the file with the key ``key``: names or numbers, and texts."""
         name, text, order = ("name", "value", "at, name") if kind == "parameters" else ("number", "record", "number")
-        sql = f"SELECT {name}, {text} FROM {kind} WHERE execution = ? AND entry IS NULL ORDER BY {order}"
-        return dict(self.database.connection().execute(sql, (self.rid,)))
+        sql = f"SELECT {name}, {text} FROM {kind} WHERE execution = ? AND entry IS ? ORDER BY {order}"
+        return dict(self.database.connection().execute(sql, (self.rid, key)))
 
     def hold_logged(self, connection: apsw.Connection, kind: str, names: Iterable[Any], entry: Entry) -> Entry:
         """Write the entry of the file that holds what was logged under these names or numbers, and mark that."""
