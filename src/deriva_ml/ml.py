@@ -23,8 +23,9 @@ from deriva_ml.catalog.schema_cache import keep, keep_model, keep_term
 from deriva_ml.catalog.terms import check_terms, forget_terms
 from deriva_ml.catalog.whoami import cite, user_list, whoami
 from deriva_ml.check.assets import check_assets
+from deriva_ml.check.catalog import check_catalog
 from deriva_ml.check.findings import CheckReport
-from deriva_ml.check.workspace import check_catalog, check_workspace
+from deriva_ml.check.workspace import check_workspace
 from deriva_ml.context import read_context
 from deriva_ml.dataset import finding
 from deriva_ml.dataset.bag import DatasetBag
@@ -564,8 +565,10 @@ class DerivaML:
 
     def check(self, read_data: bool = False) -> CheckReport:
         """Examine this workspace and the catalog's files, embedded or on a server; ``read_data`` reads every byte."""
-        report = check_workspace(self.workspace, self.cache_dir, read_data=read_data)
-        if self.host_name == EMBEDDED:
+        embedded = self.host_name == EMBEDDED
+        asked = self.session if embedded and not self.session.offline else None
+        report = check_workspace(self.workspace, self.cache_dir, asked, read_data=read_data)
+        if embedded:
             report.add(check_catalog(store_folder(self.working_dir), read_data=read_data))
         elif not self.session.offline:
             report.add(check_assets(self.session, read_data=read_data))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -13,6 +15,7 @@ from deriva_local.service.attach import attach, detach
 from deriva_local.service.check import check
 from deriva_local.store.place import ReadOnlyStore, refuse_network
 from deriva_local.store.together import durable_at_end
+from deriva_local.wire import crockford
 from deriva_local.wire.errors import Refusal
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.session import Catalog
@@ -76,13 +79,24 @@ def _create(port: EmbeddedPort) -> None:
     install(Catalog(port, FIRST_CATALOG))
 
 
-def store_problems(store: Path, *, read_data: bool) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Return what is wrong with the embedded store in a folder, and how much was looked at: rules, rows, contents."""
+def store_problems(store: Path, *, read_data: bool) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, int]]:
+    """Return what is wrong with the embedded store in a folder, what only costs space, and how much was looked at.
+
+    Raises:
+        PermissionError: it cannot be opened by this user.
+    """
     try:
         found = check(store, read_contents=read_data)
+    except (PermissionError, ReadOnlyStore) as error:
+        raise PermissionError(errno.EACCES, str(error), str(store)) from error
     except OSError as error:
-        return (f"It cannot be opened: {error}",), {}
-    return found.problems, {"tables": found.tables, "objects": found.contents}
+        return (f"It cannot be opened: {error}",), (), {}
+    return found.problems, found.notes, {"tables": found.tables, "objects": found.contents}
+
+
+def snapshot_of(moment: datetime) -> str:
+    """Return the id of the embedded catalog's state at a moment."""
+    return crockford.encode(round(moment.timestamp() * 1_000_000))
 
 
 class EmbeddedPort:

@@ -47,6 +47,7 @@ def _part_problems(session: Catalog, table: TableName, rows: Sequence[Row], read
                 "asset-differs",
                 where,
                 f"the row says {row['Length']} bytes with MD5 {row['MD5']}; the object store has {there.length} with {there.md5}",
+                _RESTORE,
             )
         elif read_data:
             yield from _byte_problems(session, where, row)

@@ -1,17 +1,20 @@
 """What must hold of the store's rows, as a table of questions: each answers with the rows for which it does not.
 
-A question selects the execution and what to say of the row.
+A question selects the execution and what to say of the row. Where a machine knows what the row should say, the rule knows it too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import apsw
 
 from deriva_ml.check.findings import Finding, Weight
+from deriva_ml.check.remedies import correct
+from deriva_ml.clock import from_iso
 from deriva_ml.execution.manifest import EntryState, Mode, plain_key
 from deriva_ml.execution.states import TRANSITIONS, ExecutionStatus
 from deriva_ml.rid import is_rid
@@ -37,14 +40,20 @@ class Rule:
     kind: str
     weight: Weight
     sql: str
+    does: str = ""
+    """What a repair does about it; empty where only people can know."""
+    fix: tuple[str, ...] = ()
+    """The statements that do it, in one transaction; done twice they change nothing more."""
 
 
-def _column(kind: str, weight: Weight, table: str, condition: str, said: str, who: str = "execution") -> Rule:
-    return Rule(kind, weight, f"SELECT {who}, {said} FROM {table} e WHERE {condition}")
+def _column(
+    kind: str, weight: Weight, table: str, condition: str, said: str, who: str = "execution", does: str = "", *fix: str
+) -> Rule:
+    return Rule(kind, weight, f"SELECT {who}, {said} FROM {table} e WHERE {condition}", does, fix)
 
 
 def _moment(kind: str, table: str, column: str, who: str = "execution") -> Rule:
-    condition = f"{column} IS NOT NULL AND julianday({column}) IS NULL"
+    condition = f"{column} IS NOT NULL AND NOT is_moment({column})"
     return _column(kind, FATAL, table, condition, f"'{column} is no moment: ' || {column}", who)
 
 
@@ -52,6 +61,10 @@ def _json(kind: str, table: str, column: str, shape: str = "", who: str = "execu
     wrong = f"NOT json_valid({column})" + (f" OR json_type({column}) != '{shape}'" if shape else "")
     return _column(kind, FATAL, table, f"{column} IS NOT NULL AND ({wrong})", f"'{table}.{column} cannot be read'", who)
 
+
+_DURATIONS = ("duration", "download_duration", "upload_duration")
+_NEGATIVE = " OR ".join(f"{name} < 0" for name in _DURATIONS)
+_MEASURED = "CASE WHEN julianday(stop_time) >= julianday(start_time) THEN round((julianday(stop_time) - julianday(start_time)) * 86400, 3) END"
 
 RULES: tuple[Rule, ...] = (
     # executions
@@ -64,8 +77,11 @@ RULES: tuple[Rule, ...] = (
     _moment("last-activity", "executions", "last_activity", "rid"),
     _moment("start-time", "executions", "start_time", "rid"),
     _moment("stop-time", "executions", "stop_time", "rid"),
-    _column("duration", REPAIRABLE, "executions", "min(coalesce(duration, 0), coalesce(download_duration, 0), coalesce(upload_duration, 0)) < 0",
-            "'a duration is negative'", "rid"),
+    _column("duration", REPAIRABLE, "executions", _NEGATIVE,
+            f"'a duration is negative: ' || concat_ws(', ', {', '.join(_DURATIONS)})", "rid",
+            "computes it from start and stop, or says that it is not known",
+            f"UPDATE executions SET duration = {_MEASURED} WHERE duration < 0",
+            *(f"UPDATE executions SET {name} = NULL WHERE {name} < 0" for name in _DURATIONS)),
     Rule("rid", FATAL, "SELECT rid, 'its name is no RID' FROM executions WHERE NOT is_rid(rid)"),
     # history
     Rule("history-end", FATAL, "SELECT e.rid, 'its status is ' || e.status || ', its history ends with ' || v.became FROM executions e "
@@ -84,7 +100,8 @@ RULES: tuple[Rule, ...] = (
     _json("entry-metadata", "entries", "metadata", "object"),
     _column("entry-name", FATAL, "entries", "file_name IN ('', '.', '..') OR instr(file_name, '/')", "'a file is named ' || quote(file_name)"),
     _column("entry-key", FATAL, "entries", "instr(key, asset_table || '/') != 1", "'the key ' || key || ' is not one of ' || asset_table"),
-    _column("entry-base", REPAIRABLE, "entries", "base != plain_key(key)", f"{_SAID} || ' is not found under its plain name'"),
+    _column("entry-base", REPAIRABLE, "entries", "base != plain_key(key)", f"{_SAID} || ' is found under ' || base || ', not under its plain name'",
+            "execution", "corrects it", "UPDATE entries SET base = plain_key(key) WHERE base != plain_key(key)"),
     _column("entry-path", FATAL, "entries", "leads_out(staged) OR leads_out(coalesce(sealed, 'x'))", f"{_SAID} || ' lies outside its folder'"),
     _column("entry-unsealed", FATAL, "entries", "state = 'sealed' AND sealed IS NULL", f"{_SAID} || ' is sealed nowhere'"),
     _column("entry-checksum", FATAL, "entries", f"state IN ('sealed', 'uploaded') AND (md5 IS NULL OR sha256 IS NULL OR {_HEX.format('md5', 32)} "
@@ -116,23 +133,66 @@ RULES: tuple[Rule, ...] = (
     _json("journal", "journal", "detail", "object"),
     _column("nesting", FATAL, "nestings", "state NOT IN ('waits', 'told', 'refused') OR NOT is_rid(parent) OR NOT is_rid(child)",
             "'the link to ' || child || ' has the state ' || state", "parent"),
-    _column("download", REPAIRABLE, "downloads", "NOT is_rid(rid)", "'an input has the RID ' || quote(rid)"),
+    _column("download", REPAIRABLE, "downloads", "NOT is_rid(rid)", "'the input ' || path || ' has the RID ' || quote(rid)", "execution",
+            "takes the RID from its folder's name, or moves the row into the journal; the catalog has the input's link",
+            "UPDATE OR IGNORE downloads SET rid = rid_in(path) WHERE NOT is_rid(rid) AND is_rid(rid_in(path))",
+            "INSERT INTO journal (execution, step, detail, at) SELECT execution, 'input', json_object('path', path, 'not a RID', rid), "
+            "strftime('%Y-%m-%dT%H:%M:%fZ') FROM downloads WHERE NOT is_rid(rid)",
+            "DELETE FROM downloads WHERE NOT is_rid(rid)"),
 )  # fmt: skip
 
 
-def row_problems(connection: apsw.Connection) -> Iterator[Finding]:
+def row_problems(connection: apsw.Connection, workspace: Path) -> Iterator[Finding]:
     """Yield the rows that break a rule, and those that belong to no execution."""
-    for name, function in {"is_rid": is_rid, "plain_key": plain_key, "leads_out": _leads_out}.items():
+    know_functions(connection)
+    for rule in RULES:
+        remedy = correct(workspace, rule.kind, rule.does) if rule.fix else None
+        for execution, said in connection.execute(f"{rule.sql} LIMIT {SHOWN}"):
+            yield Finding(
+                rule.weight, rule.kind, f"execution {execution}", str(said), _BACKUP if remedy is None else "", remedy
+            )
+    orphans = {table for table, *_ in connection.execute("PRAGMA foreign_key_check")}
+    for table in sorted(orphans):
+        yield Finding(FATAL, "orphans", str(table), "it has rows of executions that are not recorded", _BACKUP)
+
+
+_BACKUP = "restore a backup of store.sqlite"
+
+
+def know_functions(connection: apsw.Connection) -> None:
+    """Let a connection know the functions that the rules ask for."""
+    for name, function in _FUNCTIONS.items():
         connection.create_scalar_function(
             name, cast("Callable[..., apsw.SQLiteValue]", function), 1, deterministic=True
         )
-    for rule in RULES:
-        for execution, said in connection.execute(f"{rule.sql} LIMIT {SHOWN}"):
-            yield Finding(rule.weight, rule.kind, f"execution {execution}", str(said))
-    orphans = {table for table, *_ in connection.execute("PRAGMA foreign_key_check")}
-    for table in sorted(orphans):
-        yield Finding(FATAL, "orphans", str(table), "it has rows of executions that are not recorded")
+
+
+def rule_named(kind: str) -> Rule:
+    """Return the rule that is called ``kind``."""
+    return next(rule for rule in RULES if rule.kind == kind)
 
 
 def _leads_out(path: str) -> bool:
     return path.startswith("/") or ".." in path.split("/")
+
+
+def _rid_in(path: str) -> str:
+    """Return the name of the folder that a file is in: that of a downloaded asset is its RID."""
+    return Path(path).parent.name
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        from_iso(text)
+    except ValueError:
+        return False
+    return True
+
+
+_FUNCTIONS: dict[str, Callable[[str], object]] = {
+    "is_rid": is_rid,
+    "is_moment": _is_moment,
+    "plain_key": plain_key,
+    "leads_out": _leads_out,
+    "rid_in": _rid_in,
+}

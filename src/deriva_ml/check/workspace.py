@@ -6,176 +6,252 @@ or failed is healthy. Without ``read_data`` names, sizes and rows are compared; 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 
-from deriva_ml.catalog.embedded import FIRST_CATALOG, EmbeddedPort, store_problems
-from deriva_ml.catalog.port import Request
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.check.assets import check_assets
-from deriva_ml.check.database import file_problems, open_to_look, schema_problems
-from deriva_ml.check.findings import CheckReport, Finding, Weight, fatal, repairable
-from deriva_ml.check.folders import OPEN, Folder, folder_problems
-from deriva_ml.check.kept import cache_problems, lock_problems, sealed_bag_problems
+from deriva_ml.check.agreement import asset_problems, execution_problems
+from deriva_ml.check.database import RESTORE, file_problems, is_empty, schema_problems
+from deriva_ml.check.entries import OPEN, Folder
+from deriva_ml.check.findings import CheckReport, Finding, counted, fatal, note, repairable, unreadable
+from deriva_ml.check.folders import folder_problems
+from deriva_ml.check.kept import (
+    cache_problems,
+    lock_problems,
+    schema_cache_problems,
+    sealed_bag_problems,
+    set_aside_notes,
+)
+from deriva_ml.check.remedies import rebuild, settle
 from deriva_ml.check.rules import row_problems
-from deriva_ml.environment.host import host_name
-from deriva_ml.errors import DerivaMLBusyError, DerivaMLIntegrityError
-from deriva_ml.execution import liveness
-from deriva_ml.execution.manifest import Entry, rebuild
+from deriva_ml.db import open_to_look
+from deriva_ml.environment.host import host_name, may_live
+from deriva_ml.errors import DerivaMLException, DerivaMLIntegrityError
+from deriva_ml.execution import liveness, manifest
 from deriva_ml.execution.recover import FORGOTTEN
 from deriva_ml.execution.run import lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import MANIFEST
 from deriva_ml.execution.states import ExecutionStatus
-from deriva_ml.execution.store import SCHEMA_STEPS, ExecutionStore, Registered
+from deriva_ml.execution.store import SCHEMA_STEPS, STORE, ExecutionStore, Registered
+from deriva_ml.rid import is_local, is_rid
 
 S = ExecutionStatus
-STORE = "store.sqlite"
+LOOKS = 3
+"""How often an execution that changes meanwhile is looked at before what was found counts."""
 
 
-def check_home(home: Path, *, read_data: bool = False) -> CheckReport:
-    """Examine the embedded catalog and every workspace of ``home``."""
-    report = check_catalog(home / "catalog", read_data=read_data)
-    workspaces = home / "workspaces"
-    for folder in sorted(workspaces.iterdir()) if workspaces.is_dir() else []:
-        if folder.is_dir():
-            report.add(check_workspace(folder, folder / "cache", read_data=read_data))
-    return report
+def check_workspace(
+    workspace: Path,
+    cache: Path,
+    session: Catalog | None = None,
+    *,
+    read_data: bool = False,
+    without_store: bool = False,
+) -> CheckReport:
+    """Examine the workspace in a folder, and its cache; ``session`` is its embedded catalog, if that can be asked.
 
-
-def check_catalog(store: Path, *, read_data: bool = False) -> CheckReport:
-    """Examine an embedded catalog: its databases page by page, the rules of its tables, its objects, its asset rows."""
-    report = CheckReport()
-    for path in sorted(store.rglob("*.sqlite")) if store.is_dir() else []:
-        report.looked_at["databases"] += 1
-        report.take(file_problems(path))
-    if report.findings or not (store / "registry.sqlite").is_file():
-        return report
-    problems, looked_at = store_problems(store, read_data=read_data)
-    report.take(fatal("catalog", store, text, "restore a backup (`deriva-ml serve restore`)") for text in problems)
-    report.looked_at.update(looked_at)
-    if read_data and not problems:
-        report.add(_asset_rows(store))
-    return report
-
-
-def _asset_rows(store: Path) -> CheckReport:
-    """Compare the asset rows of the first catalog with the objects, whose bytes have been read already."""
-    port = EmbeddedPort(store)
-    session = Catalog(port, FIRST_CATALOG)
-    if port.send(Request("GET", session.root)).status != 200:
-        return CheckReport()
-    return check_assets(session, read_data=False)
-
-
-def check_workspace(workspace: Path, cache: Path, *, read_data: bool = False) -> CheckReport:
-    """Examine the workspace in a folder, and its cache."""
+    ``without_store`` leaves the store alone, because opening it would hide what is wrong with it.
+    """
     report = CheckReport()
     report.looked_at["workspaces"] += 1
-    report.take(lock_problems(workspace))
-    sound = _check_store(workspace, report)
-    if sound:
-        _check_executions(ExecutionStore(workspace), report, read_data)
-    report.take(_unrecorded(workspace, known=_folders_known(workspace) if sound else None))
-    report.take(cache_problems(cache, read_data=read_data))
-    report.take(sealed_bag_problems(workspace, read_data=read_data))
+    try:
+        _check(workspace, cache, session, report, read_data, without_store)
+    except OSError as error:
+        report.take([unreadable(workspace, error)])
     return report
+
+
+def _check(
+    workspace: Path, cache: Path, session: Catalog | None, report: CheckReport, read_data: bool, without_store: bool
+) -> None:
+    if not os.access(workspace, os.W_OK):
+        report.take([note("read-only", workspace, "it cannot be written: no run can be recorded here")])
+    report.take(lock_problems(workspace))
+    report.take(schema_cache_problems(workspace))
+    gone = not without_store and is_empty(workspace / STORE)
+    sound = not without_store and not gone and _check_store(workspace, report)
+    store = ExecutionStore(workspace, read_only=True) if sound else None
+    try:
+        if store is not None:
+            _check_executions(store, session, report, read_data)
+        if gone:
+            report.take(_gone(workspace))
+        if gone or store is not None:  # nobody knows what one knows that cannot be read
+            report.take(_unrecorded(workspace, store))
+        report.take(sealed_bag_problems(workspace, lambda rid: _waits(store, rid), read_data=read_data))
+    finally:
+        if store is not None:
+            store.database.close()
+    report.take(cache_problems(cache, read_data=read_data))
+    report.take(set_aside_notes(workspace))
+
+
+# ---------------------------------------------------------------------------------------------------------------- store
+
+
+def _gone(workspace: Path) -> Iterator[Finding]:
+    """Yield what it means that there is no store: nothing, where there never was an execution."""
+    path = workspace / STORE
+    known = [folder for folder in _folders(workspace) if not (folder / FORGOTTEN).is_file()]
+    if known:
+        lost = f"it {'is empty' if path.exists() else 'is gone'}, and what it knew of {counted(len(known), 'execution')} with it"
+        yield fatal("store-gone", path, lost, RESTORE)
 
 
 def _check_store(workspace: Path, report: CheckReport) -> bool:
     """Examine the store's file, tables and rows; return whether its rows can be read."""
     path = workspace / STORE
-    if not path.exists() and not path.is_symlink():
-        return False
     report.looked_at["databases"] += 1
     found = list(file_problems(path))
     if not found:
-        connection = open_to_look(path)
-        try:
-            found = list(schema_problems(path, connection, SCHEMA_STEPS))
-            if not any(finding.weight is Weight.FATAL for finding in found):
-                found += row_problems(connection)
-        except apsw.Error as error:
-            found.append(fatal("store-damaged", path, str(error)))
-        finally:
-            connection.close()
+        found = _contents(path)
     report.take(found)
-    return not any(finding.weight is Weight.FATAL for finding in found)
+    return not any(finding.weight for finding in found if finding.remedy is None)
 
 
-def _check_executions(store: ExecutionStore, report: CheckReport, read_data: bool) -> None:
-    for found in store.select():
-        entries = Staged(store, found.rid).entries()
+def _contents(path: Path) -> list[Finding]:
+    connection = open_to_look(path)
+    try:
+        found = list(schema_problems(path, connection, SCHEMA_STEPS))
+        if any(finding.weight and finding.remedy is None for finding in found):
+            return found
+        return [*found, *row_problems(connection, path.parent)]
+    except apsw.Error as error:
+        return [fatal("store-damaged", path, str(error), RESTORE)]
+    finally:
+        connection.close()
+
+
+# ----------------------------------------------------------------------------------------------------------- executions
+
+
+def _check_executions(store: ExecutionStore, session: Catalog | None, report: CheckReport, read_data: bool) -> None:
+    known, folders = store.select(), []
+    for found in known:
         report.looked_at["executions"] += 1
-        report.looked_at["files"] += len(entries)
-        quiet = _quiet(store.workspace, found.rid)
-        if quiet:
-            report.take(_dead(found))
-        folder = Folder(store.folder(found.rid), found.rid, found.status, entries, quiet)
-        report.take(folder_problems(folder, read_data=read_data))
-
-
-def _quiet(workspace: Path, rid: str) -> bool:
-    """Return whether no living process runs, commits or creates this execution."""
-    for kind in ("run", "commit", "create"):
-        path = lock_file(workspace, rid, kind)
-        if not path.is_file():
-            continue
         try:
-            liveness.take(path, "a check").release()
-        except DerivaMLBusyError:
-            return False
-    return True
+            folder, problems = _looked_at(store, found, read_data)
+        except OSError as error:
+            report.take([unreadable(f"execution {found.rid}", error)])
+            continue
+        report.looked_at["files"] += len(folder.entries)
+        report.take(_dead(store.workspace, found))
+        report.take(problems)
+        folders.append(folder)
+    if session is None:
+        return
+    try:
+        quiet = {folder.rid for folder in folders if folder.quiet}
+        report.take(execution_problems(session, store, [found for found in known if found.rid in quiet]))
+        if read_data:
+            report.take(asset_problems(session, folders))
+    except DerivaMLException as error:
+        report.take([fatal("catalog", store.workspace, f"its catalog could not be asked: {error}")])
 
 
-def _dead(found: Registered) -> Iterator[Finding]:
+def _looked_at(store: ExecutionStore, found: Registered, read_data: bool) -> tuple[Folder, list[Finding]]:
+    """Examine the folder of an execution; what is found counts when the record did not change meanwhile."""
+    folder = Folder.of(store, found, quiet=is_quiet(store.workspace, found))
+    problems = list(folder_problems(folder, read_data=read_data))
+    for _ in range(LOOKS - 1):
+        now = store.get(found.rid)
+        if not problems or now is None:  # forgotten meanwhile, with its folder
+            return folder, problems if now else []
+        again = Folder.of(store, now, quiet=is_quiet(store.workspace, now))
+        if (again.entries, again.quiet) == (folder.entries, folder.quiet):
+            break
+        folder, problems = again, list(folder_problems(again, read_data=read_data))
+    return folder, problems
+
+
+def is_quiet(workspace: Path, found: Registered) -> bool:
+    """Return whether no living process runs, commits or creates this execution."""
+    if any(liveness.alive(lock_file(workspace, found.rid, kind)) for kind in ("run", "commit", "create")):
+        return False
+    return not _has_lost_its_lock(workspace, found)
+
+
+def _has_lost_its_lock(workspace: Path, found: Registered) -> bool:
+    """Return whether somebody has removed the lock file of a run that may be alive."""
+    if found.status is not S.Running or lock_file(workspace, found.rid, "run").is_file():
+        return False
+    return found.owner.get("host") == host_name() and may_live(found.owner)
+
+
+def _dead(workspace: Path, found: Registered) -> Iterator[Finding]:
     if found.owner.get("host") != host_name():
         return
-    if found.status is S.Running:
-        yield repairable(
-            "dead", f"execution {found.rid}", "it is Running, and its process is gone", "`deriva-ml resume` settles it"
-        )
-    elif found.status is S.Created and found.catalog_status is None and not found.untold:
-        yield repairable(
-            "half-made",
-            f"execution {found.rid}",
-            "its creation was interrupted",
-            "the next program that opens the catalog aborts it",
-        )
+    where = f"execution {found.rid}"
+    if _has_lost_its_lock(workspace, found):
+        text = f"its lock file is gone: whether process {found.owner.get('pid')} still runs it, only you can tell"
+        yield repairable("lock-gone", where, text, f"when it has ended: `deriva-ml resume {found.rid}`")
+    elif found.status is S.Running and not liveness.alive(lock_file(workspace, found.rid, "run")):
+        yield repairable("dead", where, "it is Running, and its process is gone", settle(workspace, found.rid))
+    elif (
+        found.status is S.Created
+        and found.catalog_status is None
+        and not found.untold
+        and not liveness.alive(lock_file(workspace, found.rid, "create"))
+    ):
+        yield repairable("half-made", where, "its creation was interrupted", settle(workspace, found.rid))
 
 
-def _folders_known(workspace: Path) -> set[str]:
-    return {found.rid for found in ExecutionStore(workspace).select()}
+def _waits(store: ExecutionStore | None, rid: str) -> bool | None:
+    """Return whether something of an execution waits to be committed here; None where nobody knows the execution."""
+    found = store.get(rid) if store is not None else None
+    return None if found is None or store is None else Staged(store, found.rid).has_pending()
 
 
-def _unrecorded(workspace: Path, known: set[str] | None) -> Iterator[Finding]:
-    """Yield the folders that have something to commit, of which the store knows nothing."""
+# ----------------------------------------------------------------------------------------------------------- unrecorded
+
+
+def _folders(workspace: Path) -> list[Path]:
+    """Return the folders of executions; what users put beside them has other names."""
     executions = workspace / "executions"
-    for path in sorted(executions.iterdir()) if executions.is_dir() else []:
-        if (known is not None and path.name in known) or (path / FORGOTTEN).is_file():
+    if not executions.is_dir():
+        return []
+    return sorted(path for path in executions.iterdir() if path.is_dir() and _is_name(path.name))
+
+
+def _is_name(text: str) -> bool:
+    return is_rid(text.removeprefix("L-")) and "@" not in text
+
+
+def _unrecorded(workspace: Path, store: ExecutionStore | None) -> Iterator[Finding]:
+    """Yield the folders that have something to commit, of which the store knows nothing."""
+    for path in _folders(workspace):
+        if (store is not None and store.get(path.name) is not None) or (path / FORGOTTEN).is_file():
             continue
-        manifest = path / MANIFEST
-        if manifest.is_file():
-            yield from _lost(path, manifest)
+        if (path / MANIFEST).is_file():
+            yield from _lost(workspace, store, path)
         elif any(file.is_file() for file in (path / "assets").rglob("*")):
-            yield fatal("unrecorded", path, "it has staged files, and neither store nor manifest say what they are")
+            unknown = "it has staged files, and neither store nor manifest say what they are"
+            yield fatal("unrecorded", path, unknown, "register in a new run what you need of them")
         elif any((path / "sealed").glob("*")):  # what describes a run is written before the store knows it
-            yield repairable(
-                "unrecorded", path, "its creation was interrupted, and nothing was staged yet", "remove the folder"
-            )
+            begun = "its creation was interrupted, and nothing was staged yet"
+            yield repairable("unrecorded", path, begun, "remove the folder")
 
 
-def _lost(path: Path, manifest: Path) -> Iterator[Finding]:
+def _lost(workspace: Path, store: ExecutionStore | None, path: Path) -> Iterator[Finding]:
     try:
-        entries: list[Entry] = rebuild(manifest.read_bytes())[1]
+        rid, entries = manifest.rebuild((path / MANIFEST).read_bytes())
     except (DerivaMLIntegrityError, ValueError) as error:
-        yield fatal("unrecorded", path, f"the store does not know it, and its manifest cannot be read: {error}")
+        unread = f"the store does not know it, and its manifest cannot be read: {error}"
+        yield fatal("unrecorded", path, unread, "register in a new run what you need of its files")
         return
-    waiting = [entry for entry in entries if entry.state in OPEN]
-    if waiting:
-        yield repairable(
-            "unrecorded", path, f"the store does not know it, and {len(waiting)} files wait to be committed",
-            f"`deriva-ml resume {path.name}` rebuilds its record from the manifest",
-        )  # fmt: skip
+    waiting = sum(entry.state in OPEN for entry in entries)
+    if not waiting or rid != path.name:  # a copy that somebody has made of another one
+        return
+    text = f"the store does not know it, and {counted(waiting, 'file')} wait to be committed"
+    text += "; values, metrics and parameters of it are not in the manifest"
+    if is_local(rid):
+        yield fatal("unrecorded", path, f"{text}, and no catalog knows it", "register its files in a new run")
+    else:
+        by_hand = (
+            f"`deriva-ml resume {rid}` rebuilds its record from the manifest, where no backup of the store is left"
+        )
+        yield repairable("unrecorded", path, text, by_hand if store is None else rebuild(workspace, rid))
