@@ -45,6 +45,11 @@ class Rule:
     fix: tuple[str, ...] = ()
     """The statements that do it, in one transaction; done twice they change nothing more."""
 
+    @property
+    def table(self) -> str:
+        """The table that it asks about."""
+        return self.sql.partition(" FROM ")[2].split()[0]
+
 
 def _column(
     kind: str, weight: Weight, table: str, condition: str, said: str, who: str = "execution", does: str = "", *fix: str
@@ -145,7 +150,10 @@ RULES: tuple[Rule, ...] = (
 def row_problems(connection: apsw.Connection, workspace: Path) -> Iterator[Finding]:
     """Yield the rows that break a rule, and those that belong to no execution."""
     know_functions(connection)
+    known = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     for rule in RULES:
+        if rule.table not in known:  # a store of an older version
+            continue
         remedy = correct(workspace, rule.kind, rule.does) if rule.fix else None
         for execution, said in connection.execute(f"{rule.sql} LIMIT {SHOWN}"):
             yield Finding(
