@@ -21,6 +21,7 @@ from deriva_ml.errors import (
     DerivaMLBusyError,
     DerivaMLConfigurationError,
     DerivaMLException,
+    DerivaMLIntegrityError,
     DerivaMLReadOnlyError,
     DerivaMLStateInconsistency,
 )
@@ -45,11 +46,20 @@ class _Connection(apsw.Connection):
             return super().execute(*given, **named)
         except apsw.IOError as error:
             raise _disk_failed(self.filename, error) from error
+        except apsw.CorruptError as error:
+            raise _damaged(self.filename, error) from error
 
 
 def _disk_failed(path: object, error: apsw.Error) -> DerivaMLReadOnlyError:
     return DerivaMLReadOnlyError(
         f"The disk that holds {path} failed: {error}. What was acknowledged before is there; the system's log says more."
+    )
+
+
+def _damaged(path: object, error: apsw.Error) -> DerivaMLIntegrityError:
+    return DerivaMLIntegrityError(
+        f"{path} is damaged: {error}. `deriva-ml check` says what can be saved: restore a backup of it; or move it away with its -wal, and "
+        "`deriva-ml resume RID` rebuilds what a manifest tells of a run."
     )
 
 
@@ -61,6 +71,7 @@ def open_database(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
     Raises:
         DerivaMLReadOnlyError: the file or its folder cannot be written, or the disk fails.
         DerivaMLConfigurationError: the file is no database, or a newer deriva-ml has written it.
+        DerivaMLIntegrityError: it is damaged.
     """
     try:
         with locked(path.with_name(path.name + ".lock")):
@@ -71,6 +82,8 @@ def open_database(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
         ) from error
     except apsw.IOError as error:
         raise _disk_failed(path, error) from error
+    except apsw.CorruptError as error:
+        raise _damaged(path, error) from error
     except apsw.NotADBError as error:
         raise DerivaMLConfigurationError(
             f"{path} is not a database of deriva-ml: move it away, and it is made anew."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from typing import Any
 import pytest
 import requests
 
-from deriva_ml import ColumnDefinition, DerivaML, DerivaMLConfig, TableDefinition
+from deriva_ml import ColumnDefinition, DerivaML, DerivaMLConfig, TableDefinition, Workflow
 from deriva_ml.catalog.embedded import EmbeddedPort
 from deriva_ml.catalog.rows import count, insert, select
 from deriva_ml.errors import (
@@ -442,3 +443,59 @@ def test_a_configuration_and_a_context_file_open_the_catalog(tmp_path: Path) -> 
         DerivaML.from_context(below)
     context.write_text('{"hostname": "embedded", "catalog_id": "1", "working_dir": "home", "other": 1}')
     assert DerivaML.from_context(below).working_dir == home
+
+
+# ------------------------------------------------------------------------------------------------- what is damaged, or gone
+
+
+def _registry_gone(home: Path) -> None:
+    for path in (home / "catalog").glob("registry.sqlite*"):
+        path.unlink()
+
+
+def _registry_empty(home: Path) -> None:
+    _registry_gone(home)
+    (home / "catalog" / "registry.sqlite").write_bytes(b"")
+
+
+def _catalog_gone(home: Path) -> None:
+    for path in (home / "catalog" / "catalogs" / "1").glob("catalog.sqlite*"):
+        path.unlink()
+
+
+def _store_cut(home: Path) -> None:
+    store = home / "workspaces" / "embedded__1" / "store.sqlite"
+    Path(f"{store}-wal").unlink()
+    os.truncate(store, store.stat().st_size // 2)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (_registry_gone, "registry.sqlite is gone or empty, and .* is there: restore a backup"),
+        (_registry_empty, "registry.sqlite is gone or empty, and .* is there: restore a backup"),
+        (_catalog_gone, "catalog.sqlite is gone, and the registry has its catalog '1': restore a backup"),
+        (_store_cut, "store.sqlite is damaged.*deriva-ml check"),
+    ],
+)
+def test_a_home_that_has_lost_a_database_says_so_and_nothing_takes_its_place(
+    embedded_ml: DerivaML, home: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    embedded_ml.create_execution(
+        workflow=Workflow(name="w", workflow_type="Training", url="https://example.org/w")
+    ).abort("x")
+    embedded_ml.session.port.close()
+    child = os.fork()
+    if child == 0:  # whoever damages files must not have them open
+        damage(home)
+        os._exit(0)
+    os.waitpid(child, 0)
+    before = {path: path.stat().st_size for path in (home / "catalog" / "catalogs").rglob("catalog.sqlite")}
+    for _ in range(2):
+        done = subprocess.run(
+            [sys.executable, "-c", "from deriva_ml import DerivaML; DerivaML().list_executions()"],
+            capture_output=True,
+            text=True,
+        )
+        assert re.search(f"DerivaML[A-Za-z]+Error: .*{said}", done.stderr), done.stderr[-600:]
+    assert {path: path.stat().st_size for path in (home / "catalog" / "catalogs").rglob("catalog.sqlite")} == before

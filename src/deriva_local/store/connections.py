@@ -32,6 +32,9 @@ WAL_BYTES = 4 * 1024 * 1024
 LONGEST_LOG = 4 * WAL_BYTES
 """How much of the log is kept when one transaction made it longer; the next commits give the rest back to the disk."""
 
+DAMAGED = (apsw.NotADBError, apsw.CorruptError, UnicodeDecodeError)
+"""What reading a damaged file ends with: SQLite sees that its pages are wrong, or a text in them is none."""
+
 STATEMENTS = 512
 """How many prepared statements a connection keeps."""
 
@@ -234,7 +237,7 @@ def explained(path: Path) -> Iterator[None]:
         raise ReadOnlyStore(READ_ONLY.format(path=path)) from error
     except apsw.CantOpenError as error:
         raise _unopened(path) from error
-    except (apsw.NotADBError, apsw.CorruptError) as error:
+    except DAMAGED as error:
         raise StoreProblem(f"{path} is damaged or not a database: {error}. Restore it from a backup.") from error
     except apsw.BusyError as error:
         raise StoreProblem(f"{path} is locked by another process; try again.") from error
@@ -268,7 +271,7 @@ def refused(path: Path) -> Iterator[None]:
         ) from error
     except (apsw.ReadOnlyError, apsw.PermissionsError) as error:
         raise forbidden(f"{path} is read-only: nothing can be stored.") from error
-    except (apsw.NotADBError, apsw.CorruptError) as error:
+    except DAMAGED as error:
         raise Refusal(500, f"{path} is damaged: {error}. Restore it from a backup.") from error
     except apsw.IOError as error:
         raise Refusal(500, f"{path} cannot be read or written: {error}.") from error

@@ -155,7 +155,8 @@ class Store:
             return found
         path = self._catalogs / entry.folder / catalog_file.FILE
         if not path.exists():
-            raise not_found(f"Catalog '{entry.id}' does not exist any more.")
+            self.entry(entry.id)  # 404 for one that has been deleted meanwhile
+            raise StoreProblem(f"{path} is gone, and the registry has its catalog '{entry.id}': restore a backup.")
         catalog_file.bring_up(path, self._patience)
         return self._databases.setdefault(entry.folder, Database(path, entry.id, self._patience))
 
@@ -280,13 +281,29 @@ class Store:
             raise ReadOnlyStore(READ_ONLY.format(path=self.folder)) from error
 
     def _create(self) -> None:
+        if not self.registry.exists():
+            self._refuse_orphans()
         with explained(self.registry):
             connection = opened(self.registry, self._patience, create=True)
             try:
                 if connection.pragma("user_version") == 0:
+                    self._refuse_orphans()
                     self._fill(connection)
             finally:
                 connection.close()
+
+    def _refuse_orphans(self) -> None:
+        """A new registry would know no catalog that is there, and let the next one take its place.
+
+        Raises:
+            StoreProblem: there are catalogs.
+        """
+        found = sorted(self._catalogs.glob(f"*/{catalog_file.FILE}"))
+        if found:
+            raise StoreProblem(
+                f"{self.registry} is gone or empty, and {found[0]} is there: restore a backup of the store (`deriva-ml serve restore`), "
+                f"or move {self.folder} away to begin anew."
+            )
 
     def _fill(self, connection: apsw.Connection) -> None:
         make_folder(self._catalogs)

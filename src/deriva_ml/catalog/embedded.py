@@ -65,8 +65,17 @@ def open_or_create(home: Path, catalog_id: str = FIRST_CATALOG) -> tuple[Embedde
 
 
 def _found(port: EmbeddedPort) -> dict[str, Any]:
-    """Return what the first catalog says of itself; nothing while it is not there."""
+    """Return what the first catalog says of itself; nothing while it is not there.
+
+    Raises:
+        DerivaMLConfigurationError: it is there, and cannot be read.
+    """
     answer = port.send(Request("GET", f"/ermrest/catalog/{FIRST_CATALOG}"))
+    if answer.status >= 500:
+        said = answer.body.decode(errors="replace").strip()
+        raise DerivaMLConfigurationError(
+            f"The embedded catalog cannot be read: {said} `deriva-ml check` says what is damaged."
+        )
     return dict(Catalog.read(answer)) if answer.status == 200 else {}
 
 

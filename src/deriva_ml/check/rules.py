@@ -5,6 +5,7 @@ A question selects the execution and what to say of the row. Where a machine kno
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from deriva_ml.rid import is_rid
 
 FATAL, REPAIRABLE = Weight.FATAL, Weight.REPAIRABLE
 SHOWN = 20
+_TABLE = re.compile(r"\bFROM (\w+)")
 
 
 def _among(values: Iterable[str]) -> str:
@@ -48,7 +50,7 @@ class Rule:
     @property
     def table(self) -> str:
         """The table that it asks about."""
-        return self.sql.partition(" FROM ")[2].split()[0]
+        return _TABLE.findall(self.sql)[0]
 
 
 def _column(
