@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deriva_ml.catalog.rows import Row, delete, insert, select, update
+from deriva_ml.catalog.rows import Row, count, delete, insert, select, update
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.dataset import history, members
 from deriva_ml.dataset.bag import DatasetBag
@@ -97,8 +97,10 @@ class Dataset:
         terms = check_types(self.session, [dataset_types] if isinstance(dataset_types, str) else dataset_types)
         self._writes()
         rows = [{"Dataset": self.dataset_rid, "Dataset_Type": term} for term in terms]
-        if insert(self.session, _types_table(self.session), rows, skip_conflicts=True):
-            history.mark_dev(self.session, self.dataset_rid, f"types: {', '.join(terms)}", self.execution_rid)
+        text = f"types: {', '.join(terms)}"
+        announced = self._announce(lambda: self._count_types(terms) < len(terms), text, None)
+        added = len(insert(self.session, _types_table(self.session), rows, skip_conflicts=True))
+        self._changed(added, announced, text, None)
 
     add_dataset_type = add_dataset_types
 
@@ -110,8 +112,12 @@ class Dataset:
         """
         (term,) = check_types(self.session, [dataset_type])
         self._writes()
+        announced = self._announce(lambda: self._count_types([term]) > 0, f"no longer {term}", None)
         removed = delete(self.session, _types_table(self.session), {"Dataset": self.dataset_rid, "Dataset_Type": term})
-        self._changed(removed, f"no longer {term}", None)
+        self._changed(removed, announced, f"no longer {term}", None)
+
+    def _count_types(self, terms: list[str]) -> int:
+        return count(self.session, _types_table(self.session), {"Dataset": self.dataset_rid, "Dataset_Type": terms})
 
     def list_executions(self) -> list[str]:
         """Return the RIDs of the executions that used the dataset as input, oldest first."""
@@ -188,16 +194,24 @@ class Dataset:
             dataset.add_dataset_members({"Image": ["1-ABC", "1-DEF"]})
         """
         self._writes()
-        added = members.add_members(self.session, self.dataset_rid, members_to_add, validate=validate)
-        self._changed(added, description or f"{added} members added", execution_rid)
+        rows = members.chosen(self.session, self.dataset_rid, members_to_add, validate=validate)
+        text = description or "members added"
+        announced = self._announce(
+            lambda: members.has_others(self.session, self.dataset_rid, rows), text, execution_rid
+        )
+        added = members.add_members(self.session, self.dataset_rid, rows)
+        self._changed(added, announced, description or f"{added} members added", execution_rid)
 
     def delete_dataset_members(
         self, members_to_remove: members.Members, description: str = "", execution_rid: Any = None
     ) -> None:
         """Take members out: a list of RIDs, or table → RIDs. Released versions keep them."""
         self._writes()
-        removed = members.delete_members(self.session, self.dataset_rid, members_to_remove)
-        self._changed(removed, description or f"{removed} members removed", execution_rid)
+        rows = members.by_table(self.session, members_to_remove, validate=False)
+        text = description or "members removed"
+        announced = self._announce(lambda: members.has_any(self.session, self.dataset_rid, rows), text, execution_rid)
+        removed = members.delete_members(self.session, self.dataset_rid, rows)
+        self._changed(removed, announced, description or f"{removed} members removed", execution_rid)
 
     def list_dataset_members(
         self, recurse: bool = False, limit: int | None = None, *, version: Any = None
@@ -283,10 +297,16 @@ class Dataset:
             raise DerivaMLReadOnlyError("A snapshot of the catalog cannot be changed: use the live catalog.")
         self._facts = None
 
-    def _changed(self, count: int, description: str, execution: Any) -> None:
-        if count:
+    def _announce(self, changes: Callable[[], bool], description: str, execution: Any) -> DatasetHistory | None:
+        """Say before a change that it comes; see :func:`deriva_ml.dataset.history.announce`."""
+        producer = execution_rid_of(execution) or self.execution_rid
+        return history.announce(self.session, self.dataset_rid, changes, description, producer)
+
+    def _changed(self, number: int, announced: DatasetHistory | None, description: str, execution: Any) -> None:
+        """Say after a change that it has come."""
+        if number:
             producer = execution_rid_of(execution) or self.execution_rid
-            history.mark_dev(self.session, self.dataset_rid, description, producer)
+            history.changed(self.session, self.dataset_rid, announced, description, producer)
 
 
 def create_dataset(

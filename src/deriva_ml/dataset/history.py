@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from deriva_ml.catalog.rows import Row, insert, select, update, update_if
@@ -79,6 +79,31 @@ def mark_dev(session: Catalog, rid: str, description: str | None, execution: str
         if _change(session, newest, values):
             return label
     raise _busy(rid)
+
+
+def announce(
+    session: Catalog, rid: str, changes: Callable[[], bool], description: str | None, execution: str | None
+) -> DatasetHistory | None:
+    """Say before a change that the dataset changes: a process that dies in the middle of it leaves no release that is not what it says.
+
+    Returns the development version that was made for that; None where there is one, or where nothing ``changes``.
+    """
+    known = read_history(session, rid)
+    newest = current(known).dataset_version if known else None
+    if newest is None or newest.is_dev or not changes():
+        return None
+    try:
+        return _insert(session, rid, newest.next_dev(), description, execution, None)
+    except DerivaMLConflictError:  # somebody else has just made this development version
+        return None
+
+
+def changed(
+    session: Catalog, rid: str, announced: DatasetHistory | None, description: str, execution: str | None
+) -> None:
+    """Record that the dataset has changed; where the version that was announced is still the newest, it says so already."""
+    if announced is None or not _change(session, announced, {"Description": description}):
+        mark_dev(session, rid, description, execution)
 
 
 def release(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
 from deriva_ml.catalog.model import TableModel
-from deriva_ml.catalog.rows import PAGE_ROWS, Row, conditions, delete, insert, pages, select
+from deriva_ml.catalog.rows import PAGE_ROWS, Row, conditions, count, delete, insert, pages, select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import (
     DerivaMLCycleError,
@@ -110,8 +110,8 @@ def member_addresses(link: TableModel, element: TableName, rids: Collection[str]
 # ------------------------------------------------------------------------------------------------------------- writing
 
 
-def add_members(session: Catalog, rid: str, members: Members, *, validate: bool = True) -> int:
-    """Make rows members of the dataset ``rid``; return how many were not members before.
+def chosen(session: Catalog, rid: str, members: Members, *, validate: bool = True) -> dict[TableName, list[str]]:
+    """Return the rows that are to be members of the dataset ``rid``, by their tables.
 
     ``members`` is element table → RIDs, or a plain list of RIDs, whose tables are then looked up. Objects that know
     their RID (assets, datasets) stand for it.
@@ -121,35 +121,48 @@ def add_members(session: Catalog, rid: str, members: Members, *, validate: bool 
         DerivaMLRidsNotFound: with ``validate``, some RIDs name no row of their table.
         DerivaMLCycleError: the dataset would come to contain itself.
     """
-    by_table = _by_table(session, members, validate)
-    nested = by_table.get(dataset_table(session), [])
+    found = by_table(session, members, validate=validate)
+    nested = found.get(dataset_table(session), [])
     if nested:
         _refuse_cycle(session, rid, nested)
+    return found
+
+
+def has_others(session: Catalog, rid: str, rows: Mapping[TableName, list[str]]) -> bool:
+    """Return whether some of these rows are not members of the dataset ``rid``."""
+    return any(
+        len(rids) > count(session, link, {near: rid}) or len(rids) > count(session, link, {near: rid, far: rids})
+        for link, near, far, rids in _links(session, rows)
+    )
+
+
+def has_any(session: Catalog, rid: str, rows: Mapping[TableName, list[str]]) -> bool:
+    """Return whether some of these rows are members of the dataset ``rid``."""
+    return any(count(session, link, {near: rid, far: rids}) for link, near, far, rids in _links(session, rows))
+
+
+def _links(session: Catalog, rows: Mapping[TableName, list[str]]) -> Iterator[tuple[TableName, str, str, list[str]]]:
+    """Yield the association of each element type, its columns for the dataset and for the member, and the members."""
     links = session.model().element_types()
-    added = 0
-    for element, rids in by_table.items():
-        near, far = dataset_column(links[element]), member_column(links[element], element)
-        rows = [{near: rid, far: member} for member in rids]
-        added += len(insert(session, links[element].name, rows, skip_conflicts=True))
-    return added
+    for element, rids in rows.items():
+        yield links[element].name, dataset_column(links[element]), member_column(links[element], element), rids
 
 
-def delete_members(session: Catalog, rid: str, members: Members) -> int:
-    """Take rows out of the dataset ``rid``; return how many were members.
-
-    Raises:
-        DerivaMLTableTypeError: a table is not an element type.
-        DerivaMLRidsNotFound: some RIDs name no row of an element type.
-    """
-    links = session.model().element_types()
-    removed = 0
-    for element, rids in _by_table(session, members, validate=False).items():
-        near, far = dataset_column(links[element]), member_column(links[element], element)
-        removed += delete(session, links[element].name, {near: rid, far: rids})
-    return removed
+def add_members(session: Catalog, rid: str, rows: Mapping[TableName, list[str]]) -> int:
+    """Make rows members of the dataset ``rid``; return how many were not members before."""
+    return sum(
+        len(insert(session, link, [{near: rid, far: member} for member in rids], skip_conflicts=True))
+        for link, near, far, rids in _links(session, rows)
+    )
 
 
-def _by_table(session: Catalog, members: Members, validate: bool) -> dict[TableName, list[str]]:
+def delete_members(session: Catalog, rid: str, rows: Mapping[TableName, list[str]]) -> int:
+    """Take rows out of the dataset ``rid``; return how many were members."""
+    return sum(delete(session, link, {near: rid, far: rids}) for link, near, far, rids in _links(session, rows))
+
+
+def by_table(session: Catalog, members: Members, *, validate: bool) -> dict[TableName, list[str]]:
+    """Return the rows that ``members`` means, by their tables; raises as :func:`chosen` does."""
     if not isinstance(members, Mapping):
         return _sorted_out(session, _rids(members))
     found: dict[TableName, list[str]] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from deriva_ml.errors import (
     DerivaMLDatasetNotFound,
     DerivaMLInvalidTerm,
     DerivaMLNotFoundError,
+    DerivaMLOfflineError,
     DerivaMLReadOnlyError,
     DerivaMLRidsNotFound,
     DerivaMLTableNotFound,
@@ -224,6 +226,50 @@ def test_a_dataset_that_lost_its_first_version_to_a_crash_can_go_on(lab: Lab) ->
         dataset.current_version  # noqa: B018
     dataset.mark_dev("found again")
     assert str(dataset.release("major")) == "1.0.0"
+
+
+CHANGES: list[Callable[[Any, list[str]], None]] = [
+    lambda dataset, images: dataset.add_dataset_members({"Image": images}),
+    lambda dataset, images: dataset.delete_dataset_members(images[:1]),
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=["added", "removed"])
+def test_a_change_that_is_broken_off_anywhere_is_never_one_that_no_version_tells_of(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, change: Callable[[Any, list[str]], None]
+) -> None:
+    """The n-th request that changes something fails, for every n, before its effect or after it; then it is done again."""
+    run = lab.execution()
+    images = lab.images(3, run)
+    port = lab.ml.session.port
+    real = port.send
+    for turn in range(100):
+        dataset = lab.dataset(run, {"Image": images[:2]}, "major")
+        left = turn // 2
+
+        def send(request: Any) -> Any:
+            nonlocal left
+            left -= request.method not in ("GET", "HEAD")
+            answer = real(request) if left >= 0 or (left == -1 and turn % 2) else None  # noqa: B023
+            if left < 0 and request.method not in ("GET", "HEAD"):
+                raise DerivaMLOfflineError("The cable is out.")
+            return answer or real(request)
+
+        monkeypatch.setattr(port, "send", send)
+        try:
+            change(dataset, images)
+        except DerivaMLOfflineError:
+            pass
+        finished = left >= 0
+        monkeypatch.setattr(port, "send", real)
+        released = sorted(dataset.list_members("Image", version="1.0.0"))
+        assert released == sorted(images[:2])
+        assert dataset.is_dirty() or sorted(dataset.list_members("Image")) == released
+        change(dataset, images)
+        assert dataset.is_dirty()
+        if finished:
+            break
+    assert turn >= 6
 
 
 def test_two_who_change_one_dataset_lose_nothing(lab: Lab) -> None:
