@@ -12,22 +12,28 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import psutil
 
-from torture import story
+from torture import broken, story
 from torture.tally import Tally, markdown, table, total
 
 LANES = (
-    {"kills": 0.65, "remote": 0.17, "offline": 0.18},
-    {"steps": 0.33, "power": 0.22, "wire": 0.3, "models": 0.15},
+    {"kills": 0.3, "remote": 0.1, "offline": 0.1, "requests": 0.15, "power": 0.1, "wire": 0.15, "models": 0.1},
+    {"steps": 1.0},
 )
 """Campaigns that run at the same time, each lane on a core of its own, with their shares of the time."""
 ALONE = {"crowd": 0.12}
 """What comes afterwards, with its share of all: it wants the whole machine."""
 NAMES = [name for lane in (*LANES, ALONE) for name in lane]
+ENUMERATED = {"steps", "requests"}
+"""Campaigns that know all their points, and can try every one of them."""
+FOR_AS_LONG_AS_IT_TAKES = 7 * 24 * 3600
+Run = Callable[[str, float], Tally]
 LATE = 300
 """A campaign that is so many seconds late hangs, and is ended."""
 
@@ -38,8 +44,13 @@ def main() -> int:
     ask.add_argument("--seconds", type=float, default=600, help="how long in all (default 600)")
     ask.add_argument("--seed", type=int, default=int(time.time()), help="for the same random choices again")
     ask.add_argument("--only", choices=NAMES, action="append", help="only this campaign; may be repeated")
+    ask.add_argument("--all", action="store_true", help="steps, requests: every point, however long it takes")
+    ask.add_argument(
+        "--break", dest="broken", choices=broken.BREAKS, help="break a promise on purpose: the judge must notice"
+    )
     ask.add_argument("--report", type=Path, help="write the table to this file too, as Markdown")
     asked = ask.parse_args()
+    os.environ |= {broken.CHOSEN: asked.broken} if asked.broken else {}
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     machine = _machine()
@@ -49,7 +60,8 @@ def main() -> int:
     began = time.monotonic()
     end = began + asked.seconds
     meanwhile = end - (sum(share for name, share in ALONE.items() if name in chosen) * asked.seconds if lanes else 0)
-    done = [*_together(lanes, chosen, meanwhile, asked.seed), *_lane(ALONE, chosen, end, asked.seed)]
+    run = partial(_run, seed=asked.seed, everything=asked.all)
+    done = [*_together(lanes, chosen, meanwhile, run), *_lane(ALONE, chosen, end, run)]
     everything = total(done)
     everything.seconds = time.monotonic() - began
     print(f"\n{table([*done, everything])}\n\n{_summary(done, everything)}", flush=True)
@@ -59,7 +71,7 @@ def main() -> int:
     return int(bool(everything.problems))
 
 
-def _together(lanes: list[dict[str, float]], chosen: list[str], end: float, seed: int) -> list[Tally]:
+def _together(lanes: list[dict[str, float]], chosen: list[str], end: float, run: Run) -> list[Tally]:
     """Run each lane in a process of its own; return what all of them did."""
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"lane-{number}" for number in range(len(lanes))]
@@ -69,7 +81,7 @@ def _together(lanes: list[dict[str, float]], chosen: list[str], end: float, seed
             if child == 0:
                 code = 1
                 try:
-                    file.write_text("\n".join(tally.text() for tally in _lane(lane, chosen, end, seed)))
+                    file.write_text("\n".join(tally.text() for tally in _lane(lane, chosen, end, run)))
                     code = 0
                 finally:
                     sys.stdout.flush()
@@ -80,23 +92,26 @@ def _together(lanes: list[dict[str, float]], chosen: list[str], end: float, seed
         return [Tally.read(line) for file in files for line in file.read_text().splitlines()]
 
 
-def _lane(shares: dict[str, float], chosen: list[str], end: float, seed: int) -> list[Tally]:
+def _lane(shares: dict[str, float], chosen: list[str], end: float, run: Run) -> list[Tally]:
     """Run campaigns one after the other, each for its share of what is left: one that is late takes nothing from the end."""
     waiting = {name: share for name, share in shares.items() if name in chosen}
     done = []
     while waiting:
         name, whole = next(iter(waiting)), sum(waiting.values())
-        done.append(_run(name, max(0.0, end - time.monotonic()) * waiting.pop(name) / whole, seed))
+        done.append(run(name, max(0.0, end - time.monotonic()) * waiting.pop(name) / whole))
     return done
 
 
-def _run(name: str, seconds: float, seed: int) -> Tally:
+def _run(name: str, seconds: float, seed: int, everything: bool) -> Tally:
     """Run one campaign in a process of its own, in a folder that is removed unless it found something."""
     work, began = Path(tempfile.mkdtemp(prefix=f"torture-{name}-")).resolve(), time.monotonic()
     kept, trouble = work / "tally.json", work / "trouble.txt"
-    print(f"{name}: {seconds:.0f} seconds in {work}", flush=True)
-    module = importlib.import_module(f"torture.{name}")
-    story.child(lambda: kept.write_text(module.campaign(work, seconds, seed).text()), trouble, int(seconds) + LATE)
+    all_of_it = everything and name in ENUMERATED
+    print(f"{name}: {'all of it' if all_of_it else f'{seconds:.0f} seconds'} in {work}", flush=True)
+    campaign = importlib.import_module(f"torture.{name}").campaign
+    given = (work, float("inf"), seed) if all_of_it else (work, seconds, seed)
+    limit = FOR_AS_LONG_AS_IT_TAKES if all_of_it else int(seconds) + LATE
+    story.child(lambda: kept.write_text(campaign(*given).text()), trouble, limit)
     tally = Tally.read(kept.read_text()) if kept.exists() else Tally(name, points=1)
     tally.seconds = time.monotonic() - began
     if not kept.exists():

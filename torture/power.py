@@ -1,222 +1,66 @@
-"""Power loss: what a run did to the disk is recorded, and states that the disk may have after a cut are rebuilt and reopened.
-
-A disk keeps what was synced. Of the rest it keeps nothing, everything, or any part: writes are dropped, torn and
-reordered, and names appear in the order of their folder up to some moment. A name is durable when its folder was synced.
-"""
+"""Power loss: what a scene did to the disk is recorded, and states that the disk may have after a cut are rebuilt and reopened."""
 
 from __future__ import annotations
 
-import functools
-import os
 import pickle
 import random
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from torture import story
-from torture.disk import SILENT, Step, Tap, install
+from torture.disk import SYNCS, Step, Tap, install
+from torture.platter import MOODS, Disk, Event
+from torture.scenes import LOSING_POWER, Scene, told_in
 from torture.tally import Tally
 
-SECTOR = 512
-Event = tuple[str, str, dict[str, object]]
-
-
-@dataclass(eq=False)
-class File:
-    """The bytes of a file: on the disk, and written since it was synced."""
-
-    disk: bytearray
-    waiting: list[tuple[int, bytes | None]] = field(default_factory=list)
-
-    def apply(self, offset: int, data: bytes | None) -> None:
-        """Write ``data`` at ``offset``; None cuts the file off there."""
-        if data is None:
-            del self.disk[offset:]
-            self.disk.extend(bytes(max(0, offset - len(self.disk))))
-            return
-        self.disk.extend(bytes(max(0, offset - len(self.disk))))
-        self.disk[offset : offset + len(data)] = data
-
-    def sync(self) -> None:
-        for offset, data in self.waiting:
-            self.apply(offset, data)
-        self.waiting.clear()
-
-    def lose(self, keep: Callable[[], float]) -> None:
-        """The power is cut: of what waits each write is there with some probability, perhaps in part."""
-        for offset, data in self.waiting:
-            share = keep()
-            if share >= 1 or (data is None and share > 0):
-                self.apply(offset, data)
-            elif data is not None and share > 0:
-                self.apply(offset, data[: int(len(data) * share) // SECTOR * SECTOR])
-        self.waiting.clear()
-
-
-@dataclass(eq=False)
-class Folder:
-    """The names of a folder: as programs see them, and as the disk has them."""
-
-    now: dict[str, object] = field(default_factory=dict)
-    disk: dict[str, object] = field(default_factory=dict)
-    waiting: list[Callable[[], None]] = field(default_factory=list)
-
-    def sync(self, most: int | None = None) -> None:
-        for change in self.waiting[:most]:
-            change()
-        self.waiting.clear()
-
-
-class Disk:
-    """A folder of a disk, with what is durable and what is not."""
-
-    def __init__(self, home: Path) -> None:
-        self.home = str(home).rstrip("/")
-        self.root = Folder()
-        self._folders: list[Folder] = [self.root]
-        self._files: list[File] = []
-        self._fill(home, self.root)
-
-    def _fill(self, place: Path, folder: Folder) -> None:
-        for each in os.scandir(place):
-            node: object
-            if each.is_symlink():
-                node = str(Path(each.path).readlink())
-            elif each.is_dir():
-                node = self._new(Folder())
-                self._fill(Path(each.path), node)
-            elif each.name.endswith("-shm"):
-                continue
-            else:
-                node = self._new(File(bytearray(Path(each.path).read_bytes())))
-            folder.now[each.name] = folder.disk[each.name] = node
-
-    def _new(self, node: object) -> object:
-        if isinstance(node, Folder):
-            self._folders.append(node)
-        if isinstance(node, File):
-            self._files.append(node)
-        return node
-
-    def _at(self, path: str) -> tuple[Folder, str]:
-        *above, name = path[len(self.home) + 1 :].split("/")
-        folder = self.root
-        for part in above:
-            found = folder.now[part]
-            assert isinstance(found, Folder)
-            folder = found
-        return folder, name
-
-    def _file(self, path: str) -> File:
-        folder, name = self._at(path)
-        found = folder.now[name]
-        assert isinstance(found, File)
-        return found
-
-    def _put(self, folder: Folder, name: str, node: object) -> None:
-        folder.now[name] = node
-        folder.waiting.append(lambda: folder.disk.__setitem__(name, node))
-
-    def happen(self, event: Event) -> None:
-        """Let the recorded event happen."""
-        what, path, facts = event
-        folder, name = self._at(path) if path != self.home else (self.root, "")
-        if what == "open":
-            if name not in folder.now:
-                self._put(folder, name, self._new(File(bytearray())))
-            elif facts["mode"] == "w":
-                self._file(path).waiting.append((0, None))
-        elif what == "write":
-            self._file(path).waiting.append((int(str(facts["offset"])), bytes(facts["data"])))  # type: ignore[call-overload]
-        elif what == "truncate":
-            self._file(path).waiting.append((int(str(facts["size"])), None))
-        elif what == "sync":
-            self._file(path).sync()
-            if facts.get("sqlite") and name.endswith(("-wal", "-journal")):  # SQLite syncs the folder of a new log
-                folder.sync()
-        elif what == "sync folder":
-            found = folder.now[name] if name else self.root
-            assert isinstance(found, Folder)
-            found.sync()
-        else:
-            self._names(what, folder, name, facts)
-
-    def _names(self, what: str, folder: Folder, name: str, facts: dict[str, object]) -> None:
-        if what == "mkdir":
-            self._put(folder, name, self._new(Folder()))
-        elif what == "symlink":
-            self._put(folder, name, str(facts["source"]))
-        elif what == "link":
-            origin, old = self._at(str(facts["source"]))
-            self._put(folder, name, origin.now[old])
-        elif what in ("unlink", "remove", "rmdir"):
-            folder.now.pop(name, None)
-            folder.waiting.append(lambda: folder.disk.pop(name, None) and None)
-        else:
-            self._move(*self._at(str(facts["source"])), folder, name)
-
-    def _move(self, origin: Folder, old: str, folder: Folder, name: str) -> None:
-        node = folder.now[name] = origin.now.pop(old)
-
-        def change() -> None:
-            folder.disk[name] = node
-            if origin.disk.get(old) is node and (origin, old) != (folder, name):
-                del origin.disk[old]
-
-        folder.waiting.append(change)
-
-    def cut(self, chance: random.Random) -> None:
-        """Cut the power."""
-        mood = chance.choice(("nothing", "all bytes, no names", "all names, no bytes", "any", "any"))
-        for file in self._files:
-            share = {"nothing": 0.0, "all bytes, no names": 1.0, "all names, no bytes": 0.0}.get(mood)
-            shares = (0.0, 0.5, 1.0, 1.0) if share is None else (share,)
-            file.lose(functools.partial(chance.choice, shares))
-        for folder in self._folders:
-            most = {"nothing": 0, "all bytes, no names": 0, "all names, no bytes": len(folder.waiting)}.get(mood)
-            folder.sync(chance.randint(0, len(folder.waiting)) if most is None else most)
-
-    def build(self, place: Path) -> None:
-        """Write what the disk holds to ``place``."""
-        _build(self.root, place, {})
-
-
-def _build(folder: Folder, place: Path, made: dict[int, Path]) -> None:
-    place.mkdir()
-    for name, node in folder.disk.items():
-        target = place / name
-        if isinstance(node, Folder):
-            _build(node, target, made)
-        elif isinstance(node, str):
-            target.symlink_to(node)
-        elif isinstance(node, File):
-            if id(node) in made:
-                os.link(made[id(node)], target)
-            else:
-                target.write_bytes(node.disk)
-                made[id(node)] = target
+Cut = tuple[int, int, str]
+"""A scene, how many of its steps had happened, and what was left of those that were not synced."""
 
 
 def campaign(work: Path, seconds: float, seed: int) -> Tally:
-    """Record runs and cut the power at random moments of them until the time is over."""
+    """Cut the power after each acknowledgement, after each sync, then at any moment, until the time is over."""
     tally, chance = Tally("power loss"), random.Random(seed)
-    story.template(work)
-    end = time.monotonic() + seconds
-    while time.monotonic() < end or not tally.points:
-        events = _record(work)
-        for _ in range(40):
-            if time.monotonic() > end and tally.points:
-                break
-            _point(work, events, chance, tally)
+    records = [_record(work, scene) for scene in LOSING_POWER]
+    end, seen, cuts = time.monotonic() + seconds, set[str](), Counter[int]()
+    for scene, moment, mood in chain(_cuts(records, chance), _any(records, chance)):
+        if time.monotonic() > end and tally.points:
+            break
+        digest = _point(work, LOSING_POWER[scene], records[scene][:moment], mood, chance, seen, tally)
+        cuts[scene] += digest not in seen
+        seen.add(digest)
+    tally.name = f"power loss ({len(seen):,} different disks)"
+    tally.notes = [
+        f"power cuts in {LOSING_POWER[scene].name}: {count:,} different disks" for scene, count in cuts.items()
+    ]
     return tally
 
 
-def _record(work: Path) -> list[Event]:
-    """Live one run undisturbed, and return what it did to the disk and acknowledged."""
-    home, kept = story.renew(work), work / "events.pickle"
+def _cuts(records: Sequence[Sequence[Event]], chance: random.Random) -> Iterator[Cut]:
+    """Yield the moments at which a promise begins to hold: first those after an acknowledgement, then those after a sync."""
+    told, synced = list[Cut](), list[Cut]()
+    for scene, events in enumerate(records):
+        for moment, (what, *_) in enumerate(events, 1):
+            if what == "told" or what in SYNCS:
+                (told if what == "told" else synced).extend((scene, moment, mood) for mood in MOODS)
+        told += [(scene, len(events), mood) for mood in MOODS]
+    for some in (told, synced):
+        yield from chance.sample(some, len(some))
+
+
+def _any(records: Sequence[Sequence[Event]], chance: random.Random) -> Iterator[Cut]:
+    while True:
+        scene = chance.randrange(len(records))
+        yield scene, chance.randrange(len(records[scene]) + 1), chance.choice(MOODS)
+
+
+def _record(work: Path, scene: Scene) -> list[Event]:
+    """Play a scene undisturbed, and return what it did to the disk and acknowledged."""
+    story.template(work, scene)
+    home, kept, trouble = story.renew(work, scene), work / "events.pickle", work / "errors.txt"
 
     def run() -> None:
         events: list[Event] = []
@@ -228,32 +72,37 @@ def _record(work: Path) -> list[Event]:
             events.append(("told", kind, facts))
 
         install(Tap(str(home), lambda step: None, note))
-        story.life_story.live(home, acknowledged, 0, story.SIZE)
+        scene.act(home, acknowledged)
         kept.write_bytes(pickle.dumps(events))
 
-    story.child(run, work / "errors.txt")
+    story.child(run, trouble)
     if not kept.exists():
-        raise RuntimeError((work / "errors.txt").read_text())
+        raise RuntimeError(trouble.read_text())
     events: list[Event] = pickle.loads(kept.read_bytes())
     kept.unlink()
     return events
 
 
-def _point(work: Path, events: list[Event], chance: random.Random, tally: Tally) -> None:
+def _point(
+    work: Path, scene: Scene, events: Sequence[Event], mood: str, chance: random.Random, seen: set[str], tally: Tally
+) -> str:
+    """Let the events happen to a disk, cut the power, and judge what is left, unless that was judged before."""
     home = work / "home"
-    disk = Disk(work / "template")
+    disk = Disk(work / f"template {scene.name}")
     disk.home = str(home)
     told = []
-    moment = chance.randrange(len(events) + 1)
-    for event in events[:moment]:
+    for event in events:
         if event[0] == "told":
             told.append((event[1], event[2]))
-        elif not event[1].endswith(SILENT):
+        else:
             disk.happen(event)
-    disk.cut(chance)
+    disk.cut(mood, chance)
+    digest = f"{scene.name} {disk.digest()} {len(told)}"
+    if digest in seen:
+        return digest
     shutil.rmtree(home, ignore_errors=True)
     disk.build(home)
-    acknowledged = story.life_story.Acknowledged(home / "acknowledged.jsonl")
     for kind, facts in told:
-        acknowledged(kind, **facts)
-    story.judge(home, f"power cut after {moment} of {len(events)} steps", tally)
+        told_in(home)(kind, **facts)
+    story.judge(home, f"{scene.name}: power cut after {len(events)} steps, {mood}", tally, scene=scene, syncs=False)
+    return digest

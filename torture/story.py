@@ -1,30 +1,35 @@
-"""What every campaign does to a home: a run from its creation to its last commit, its recovery, and the judgement.
+"""What every campaign does with a scene: a home as it was before, a child in which something happens, and the judgement.
 
 The run, and what is checked of it, are those of the kill loop of the tests.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
+import mimetypes
 import os
+import random
 import shutil
 import signal
-import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from deriva_ml import files
+from deriva_ml.catalog import objects
+from deriva_ml.execution import seal
+from torture import broken
+from torture.disk import bring_nothing_to_the_disk
+from torture.scenes import SCENES, Problems, Scene, life_story, told_in
 from torture.tally import Tally
 
-TESTS = Path(__file__).parent.parent / "tests"
-sys.path.insert(0, str(TESTS / "deriva_ml" / "execution"))
-life_story: Any = importlib.import_module("life_story")
 kill_loop: Any = importlib.import_module("kill_loop")
 SECONDS = 100
-SIZE = life_story.Size(values=63, metrics=4, groups=2, files=6, bulk=4)
-"""The run of those campaigns that watch one thread of one process."""
+A_RUN = SCENES[0]
 
 
 def child(work: Callable[[], Any], report: Path, seconds: int = SECONDS) -> int:
@@ -33,6 +38,7 @@ def child(work: Callable[[], Any], report: Path, seconds: int = SECONDS) -> int:
     if number == 0:
         signal.alarm(seconds)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # what fails on purpose is not news
+        broken.apply()
         code = 0
         try:
             work()
@@ -43,50 +49,49 @@ def child(work: Callable[[], Any], report: Path, seconds: int = SECONDS) -> int:
     return os.waitpid(number, 0)[1]
 
 
-def template(work: Path) -> Path:
-    """Make a home with what the run needs, to be copied for each point."""
-    folder = work / "home"
-    child(lambda: life_story.prepare(folder, SIZE.values), work / "prepare.txt")
-    if (work / "prepare.txt").exists():
-        raise RuntimeError((work / "prepare.txt").read_text())
-    kept = work / "template"
-    folder.rename(kept)
+def load(modules: Sequence[str]) -> None:
+    """Load here, once, what a child had to load: each of the next ones would do so by itself."""
+    mimetypes.init()
+    for name in modules:
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
+def predictable(seed: str) -> None:
+    """Let this process draw the same random names as any other with this seed, and use one thread: so it takes the same steps."""
+    files.AT_ONCE = seal.AT_ONCE = objects.AT_ONCE = 1
+    os.urandom = random._urandom = random.Random(seed).randbytes  # type: ignore[attr-defined]
+
+
+def template(work: Path, scene: Scene = A_RUN) -> Path:
+    """Make the home in which a scene begins, to be copied for each point; made once."""
+    kept, folder, trouble = work / f"template {scene.name}", work / "home", work / "prepare.txt"
+    if not kept.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        if child(lambda: scene.prepare(folder), trouble):
+            raise RuntimeError(trouble.read_text() if trouble.exists() else f"{scene.name} could not be prepared")
+        folder.rename(kept)
     return kept
 
 
-def renew(work: Path) -> Path:
+def renew(work: Path, scene: Scene = A_RUN) -> Path:
     """Put a fresh copy of the template at the one place where homes are."""
     home = work / "home"
     shutil.rmtree(home, ignore_errors=True)
-    shutil.copytree(work / "template", home, symlinks=True)
+    shutil.copytree(work / f"template {scene.name}", home, symlinks=True)
     return home
 
 
-def live(home: Path) -> None:
-    """Live one run; what the disk or the wire refuse ends it, as it would end a user's."""
-    life_story.live(home, life_story.Acknowledged(home / "acknowledged.jsonl"), 0, SIZE)
-
-
-def settle(home: Path) -> None:
-    """Open the home again, as a user would, and commit all that waits, what a failed run left included."""
-    life_story.recover(home)
-    ml = life_story.DerivaML(working_dir=home)
-    for row in life_story.fetch(ml.session, "/entity/deriva-ml:Execution/Status=Failed"):
-        ml.resume_execution(row["RID"]).commit_output_assets()
-
-
-def judge(home: Path, where: str, tally: Tally, points: int = 1) -> None:
-    """Recover the home and count what was promised and is not there."""
-    told = life_story.Acknowledged(home / "acknowledged.jsonl")
+def judge(home: Path, where: str, tally: Tally, points: int = 1, scene: Scene = A_RUN, *, syncs: bool = True) -> None:
+    """Recover the home and count what was promised and is not there; without ``syncs`` nothing is brought to the disk meanwhile."""
     verdict, errors = home.parent / "verdict.json", home.parent / "recovery.txt"
     verdict.unlink(missing_ok=True)
     errors.unlink(missing_ok=True)
 
     def examine() -> None:
-        settle(home)
-        found: list[list[str]] = []
-        life_story.check(home, told, found)
-        verdict.write_text(json.dumps(found))
+        if not syncs:
+            bring_nothing_to_the_disk()
+        verdict.write_text(json.dumps(examined(home, scene)))
 
     child(examine, errors)
     if verdict.exists():
@@ -95,4 +100,28 @@ def judge(home: Path, where: str, tally: Tally, points: int = 1) -> None:
     else:
         text = errors.read_text().strip() if errors.exists() else "killed"
         tally.blame(where, "stuck", f"recovery did not end: {text[-1500:]}")
-    tally.point(life_story.items(told.read()), points)
+    tally.point(life_story.items(told_in(home).read()), points)
+
+
+def examined(home: Path, scene: Scene) -> Problems:
+    """Do what a user does after the scene was broken off, and return every promise that was not kept.
+
+    The home is opened once, for all of it.
+    """
+    life_story.DerivaML = functools.cache(life_story.DerivaML)
+    problems: Problems = []
+    if scene.look is not None:
+        scene.look(home, told_in(home), problems)
+    scene.settle(home)
+    scene.check(home, told_in(home), problems)
+    return problems + _changed_sources(home.with_name(f"{home.name}-sources"))
+
+
+def _changed_sources(folder: Path) -> Problems:
+    """The user's own files are what they were."""
+    files = folder.glob("*.bin") if folder.is_dir() else ()
+    return [
+        ["lost", f"the user's file {file.name}"]
+        for file in files
+        if file.read_bytes() != life_story.content_of(file.name)
+    ]

@@ -50,7 +50,7 @@ class Rule:
     @property
     def table(self) -> str:
         """The table that it asks about."""
-        return _TABLE.findall(self.sql)[0]
+        return str(_TABLE.findall(self.sql)[0])
 
 
 def _column(
