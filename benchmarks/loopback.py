@@ -203,12 +203,16 @@ def insert():
 insert()
 print("ready", flush=True)
 sys.stdin.readline()
-print(1000 * max(insert() for _ in range(10)))
+print(1000 * max(insert() for _ in range(10)), flush=True)
+sys.stdin.readline()
 """
 
 
 def _many_processes(folder: Path, number: int) -> Figure:
-    """So many processes insert at the same time, each ten times; the figure is the longest that one of them waited."""
+    """So many processes insert at the same time, each ten times; the figure is the longest that one of them waited.
+
+    Who is done stays: so many interpreters that end keep the processors from those who still wait.
+    """
     with serving(folder / "crowd") as server:
         target = f"{server.catalog('one')}/entity/bench:one?{DEFAULTS}"
     command = [sys.executable, "-c", _WRITER, str(folder / "crowd"), target]
@@ -225,6 +229,8 @@ def _many_processes(folder: Path, number: int) -> Figure:
         assert writer.stdin is not None
         writer.stdin.write("\n")
         writer.stdin.flush()
-    longest = max(float(writer.communicate()[0]) for writer in writers)
+    longest = max([float(writer.stdout.readline()) for writer in writers if writer.stdout is not None])
+    for writer in writers:
+        writer.communicate("\n")
     name = f"the longest wait of {number} processes that insert"
     return Figure(name, longest, f"{number} plain INSERTs + syncs", number * sync, 1000, "1 s")

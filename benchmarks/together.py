@@ -24,7 +24,7 @@ def figures(folder: Path, smoke: bool) -> Iterator[Figure]:
     numbers = iter(range(1_000))
     sync = median_ms(lambda: floors.insert(plain, next(numbers), 1), 50)
     plain.close()
-    measured = timed_ms(lambda: _together(home, runs)) / (PROCESSES * runs)
+    measured = _together(home, runs) / (PROCESSES * runs)
     floor = max(processor / (os.cpu_count() or 1), syncs * sync)
     yield Figure(
         f"a run, {PROCESSES} processes at once",
@@ -44,16 +44,37 @@ def _run(ml: DerivaML, name: str) -> None:
     exe.commit_output_assets()
 
 
-def _together(home: Path, runs: int) -> None:
-    children = [_forked(lambda number=number: _several(home, f"{number}", runs)) for number in range(PROCESSES)]
+def _together(home: Path, runs: int) -> float:
+    """Return the milliseconds that so many runs of each process take, from when all of them have recorded their first one.
+
+    The first run of a process loads code and looks at the environment, once; the floor is that of the runs after it.
+    """
+    is_ready, ready = os.pipe()
+    go_on, gone = os.pipe()
+
+    def several(number: int) -> None:
+        os.close(gone)
+        ml = DerivaML(working_dir=home)
+        _run(ml, f"{number}-first")
+        os.write(ready, b"r")
+        os.read(go_on, 1)
+        for run in range(runs):
+            _run(ml, f"{number}-{run}")
+
+    children = [_forked(lambda number=number: several(number)) for number in range(PROCESSES)]
+    os.close(ready)
+    here = 0
+    while said := len(os.read(is_ready, PROCESSES)):
+        here += said
+        if here == PROCESSES:
+            break
+    return timed_ms(lambda: _go_on(gone, children))
+
+
+def _go_on(gone: int, children: list[int]) -> None:
+    os.close(gone)
     if any(os.waitpid(child, 0)[1] for child in children):
         raise RuntimeError("A process of the benchmark failed.")
-
-
-def _several(home: Path, name: str, runs: int) -> None:
-    ml = DerivaML(working_dir=home)
-    for run in range(runs):
-        _run(ml, f"{name}-{run}")
 
 
 def _processor_ms(home: Path, runs: int) -> float:
