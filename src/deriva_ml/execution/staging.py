@@ -88,6 +88,7 @@ class Staging:
         parts = _inside(name)
         self.staged.refuse_given_up()
         key = "/".join([table.name.name, *parts])
+        self._folder(self.folder / "assets" / key)  # before others wait for the store
         with self._guard(), self.staged.writing() as connection:
             entry = self._open_entry(table, key, parts[-1], Mode.NEW, None)
             self._folder(self.folder / entry.staged)
@@ -120,6 +121,7 @@ class Staging:
     def _ready(self, table: TableModel, source: Path, name: str, copy: bool) -> _Ready:
         safe_file_name(name)
         now = _regular(source)
+        self._folder(self.folder / "assets" / table.name.name / name)
         path = Path(os.path.abspath(source))  # noqa: PTH100 - links on the way stay as the user named them
         return _Ready(path, name, now, self._copied(path, table) if copy else None)
 
