@@ -155,12 +155,11 @@ def seal(run: Run, progress: Progress | None) -> None:
     logged = _write_logged(run)
     pending, over = run.staged.entries(EntryState.PENDING), threading.Event()
     with ThreadPoolExecutor(AT_ONCE) as threads:  # one waits for the disk while the next one reads
+        each = threads.map if len(pending) > 1 else map
         try:
             for start in range(0, len(pending), TOGETHER):
                 together = pending[start : start + TOGETHER]
-                sealed = list(
-                    threads.map(lambda entry: _seal_one(run, entry, _pulse(run, entry, progress, over)), together)
-                )
+                sealed = list(each(lambda entry: _seal_one(run, entry, _pulse(run, entry, progress, over)), together))
                 fsync_folder(folder)
                 run.staged.save(sealed, durable=False)
                 _tell(run, sealed, progress)
