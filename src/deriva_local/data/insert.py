@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from typing import NamedTuple
 
 import apsw
 
@@ -17,6 +18,7 @@ from deriva_local.data.integrity import as_list, check_filled, check_references,
 from deriva_local.data.leases import check_leases, end_leases
 from deriva_local.history.versions import quoted
 from deriva_local.model.elements import FOREVER, Column, Table
+from deriva_local.model.kept import Kept
 from deriva_local.store.database import WriteSession
 from deriva_local.wire.crockford import decode, encode
 from deriva_local.wire.errors import bad_request, conflict, forbidden
@@ -51,7 +53,7 @@ def insert(session: WriteSession, table: Table, rows: Rows, options: InsertOptio
         Refusal: 400 for malformed rows, 403 for system columns that nobody may write, 409 for rows that contradict
             the model or the data.
     """
-    fields = _fields(table, options)
+    fields = _brought(table, options)
     check_header(rows, table.by_name)
     session.data_changed()
     values = dict(zip([field.column.rid for field in fields], read_columns(rows, fields), strict=True))
@@ -74,12 +76,13 @@ def store(
     """
     if not count:
         return []
-    refuse_doubles([values[rid] for rid in _key_columns(table) if rid in values])
+    form = _form(table, options.skip_conflicts)
+    refuse_doubles([values[rid] for rid in form.key_columns if rid in values])
     rids = _rids(session, values.get(table.by_name["RID"].rid), count)
     complete = [_column_values(session, column, values.get(column.rid), rids) for column in table.columns]
     check_filled(table, table.columns, [each if isinstance(each, list) else () for each in complete])
-    _write(session, table, complete, options)
-    stored = _stored(session, table, rids) if options.skip_conflicts else rids
+    written = _write(session, table, form.insert, complete)
+    stored = rids if written == count else _stored(session, form.stored, rids)
     _check_references(session, table, complete, None if len(stored) == count else set(stored), rids)
     return stored
 
@@ -111,14 +114,36 @@ def _fields(table: Table, options: InsertOptions) -> list[Field]:
     return [Field(column.name, column) for column in brought]
 
 
+_brought = Kept(_fields)
+
+
 def _is_brought(column: Column, options: InsertOptions) -> bool:
     if column.is_system:
         return column.name in options.given
     return column.name not in options.defaults and column.name not in options.closed
 
 
-def _key_columns(table: Table) -> Iterable[str]:
-    return dict.fromkeys(rid for key in table.keys for rid in key.columns)
+class _Form(NamedTuple):
+    """How rows of a table are inserted: the columns of its keys, and the statements that store rows and tell which are stored."""
+
+    key_columns: tuple[str, ...]
+    insert: str
+    stored: str
+
+
+def _form_of(table: Table, skip_conflicts: bool) -> _Form:
+    names = ", ".join(quoted(column.physical) for column in table.columns)
+    marks = ", ".join("?" * len(table.columns))
+    verb = "INSERT OR IGNORE" if skip_conflicts else "INSERT"
+    return _Form(
+        tuple(dict.fromkeys(rid for key in table.keys for rid in key.columns)),
+        f"{verb} INTO {quoted(table.physical)} ({names}, born, died) VALUES ({marks}, ?, {FOREVER})",
+        f"SELECT T.RID FROM json_each(?) AS J CROSS JOIN {quoted(table.physical)} AS T ON T.died = {FOREVER} "
+        "AND T.RID = J.value WHERE T.born = ? ORDER BY J.key",
+    )
+
+
+_form = Kept(_form_of)
 
 
 def _rids(session: WriteSession, given: Values | None, count: int) -> list[str]:
@@ -160,26 +185,19 @@ def _filled_in(value: SQLiteValue, rid: str) -> SQLiteValue:
     return value.replace("{RID}", rid) if isinstance(value, str) else value
 
 
-def _write(
-    session: WriteSession, table: Table, values: Sequence[Iterable[SQLiteValue]], options: InsertOptions
-) -> None:
-    names = ", ".join(quoted(column.physical) for column in table.columns)
-    marks = ", ".join("?" * len(values))
-    verb = "INSERT OR IGNORE" if options.skip_conflicts else "INSERT"
-    sql = f"{verb} INTO {quoted(table.physical)} ({names}, born, died) VALUES ({marks}, ?, {FOREVER})"
+def _write(session: WriteSession, table: Table, statement: str, values: Sequence[Iterable[SQLiteValue]]) -> int:
+    """Store rows; return how many were stored, where conflicts are passed over."""
+    before = session.connection.total_changes()
     try:
-        session.connection.executemany(sql, zip(*values, repeat(session.now), strict=False))
+        session.connection.executemany(statement, zip(*values, repeat(session.now), strict=False))
     except apsw.ConstraintError as error:
         raise key_violation(table, error) from error
+    return session.connection.total_changes() - before
 
 
-def _stored(session: WriteSession, table: Table, rids: list[str]) -> list[str]:
+def _stored(session: WriteSession, question: str, rids: list[str]) -> list[str]:
     """Return those of the RIDs, each once, whose rows were born in this transaction."""
-    sql = (
-        f"SELECT T.RID FROM json_each(?) AS J CROSS JOIN {quoted(table.physical)} AS T ON T.died = {FOREVER} "
-        "AND T.RID = J.value WHERE T.born = ? ORDER BY J.key"
-    )
-    found = session.connection.execute(sql, (as_list([(rid,) for rid in rids], 1), session.now))
+    found = session.connection.execute(question, (as_list([(rid,) for rid in rids], 1), session.now))
     return list(dict.fromkeys(rid for (rid,) in found))
 
 

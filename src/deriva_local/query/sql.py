@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
+from deriva_local.model.elements import Type
 from deriva_local.query.conditions import physical
 from deriva_local.query.fragment import Sql, all_of, joined
 from deriva_local.query.guards import compile_rights
@@ -39,7 +40,7 @@ def compile_plan(plan: Plan, past: bool, shape: Shape) -> Sql:
         where.append(behind(terms, plan.after))
     if plan.before is not None:
         where.append(ahead(terms, plan.before))
-    shown = [record_of(plan.outputs, values)] if shape == "json" else values
+    shown = [record_of(_fields(plan.outputs), values)] if shape == "json" else values
     if plan.before is not None and plan.after is None:
         return _last_rows(plan, shown, source, where, terms)
     return _select(joined(", ", shown), source, where, order_by(terms), plan.limit)
@@ -129,17 +130,21 @@ def _semijoin(plan: Plan, past: bool) -> tuple[Sql, list[Sql], list[Sql]]:
 # ---------------------------------------------------------------------------------------------------------- outputs
 
 
-def record_of(outputs: Sequence[Output], values: Sequence[Sql]) -> Sql:
-    """Return the expression of the JSON text of a row."""
-    fields: list[Sql] = []
+def record_of(fields: Sequence[tuple[str, Type]], values: Sequence[Sql]) -> Sql:
+    """Return the expression of the JSON text of a row, given names and types of its fields."""
+    parts: list[Sql] = []
     opening = "{"
-    for output, value in zip(outputs, values, strict=True):
-        text, params = value.within("?, " + json_form(output.type))
-        fields.append(Sql(text, (opening + _label(output.name), *params)))
+    for (name, type), value in zip(fields, values, strict=True):
+        text, params = value.within("?, " + json_form(type))
+        parts.append(Sql(text, (opening + _label(name), *params)))
         opening = ","
-    fields.append(Sql("'}'"))
-    chunks = [fields[start : start + _CHUNK] for start in range(0, len(fields), _CHUNK)]
+    parts.append(Sql("'}'"))
+    chunks = [parts[start : start + _CHUNK] for start in range(0, len(parts), _CHUNK)]
     return joined(" || ", [joined(", ", chunk).within("concat({0})") for chunk in chunks])
+
+
+def _fields(outputs: Sequence[Output]) -> list[tuple[str, Type]]:
+    return [(output.name, output.type) for output in outputs]
 
 
 @lru_cache(maxsize=4096)
@@ -204,7 +209,7 @@ def _of_rows(selection: Selection, function: str, whole: Whole | None, past: boo
     if function in ("cnt", "cnt_d"):
         return Sql(f"count({distinct}T{place}.RID)")
     outputs = [Output(column.name, column.type, Ref(place, column)) for column in whole.columns]
-    record = record_of(outputs, [_value(selection, output, past) for output in outputs])
+    record = record_of(_fields(outputs), [_value(selection, output, past) for output in outputs])
     shown = record.within(f"CASE WHEN T{place}.RID IS NULL THEN 'null' ELSE {{0}} END")
     return shown.within(f"'[' || group_concat({distinct}{{0}}) || ']'")
 

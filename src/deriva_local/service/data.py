@@ -381,11 +381,9 @@ def _stored_reply(
     """Return the rows as they are stored now: updated ones without their system columns, new ones with them."""
     updated, inserted = rids
     kind = form_of(visit.address, visit.request, rows.kind)
-    everything = outputs_of(table.columns)
     headers = headers_of(visit.address, kind, visit.tag(session))
     if kind == CSV:
-        found = stored_rows(session, table, everything, [*updated, *inserted], kind)
-        return Response(200, headers, csv_body(everything, found, _arrays_as_json(visit)))
-    own = outputs_of(column for column in table.columns if not column.is_system)
-    texts = stored_rows(session, table, own, updated, kind) if updated else []
-    return Response(200, headers, json_body(texts + stored_rows(session, table, everything, inserted, kind), kind))
+        found = stored_rows(session, table, [*updated, *inserted], kind)
+        return Response(200, headers, csv_body(outputs_of(table.columns), found, _arrays_as_json(visit)))
+    texts = stored_rows(session, table, updated, kind, with_system=False) if updated else []
+    return Response(200, headers, json_body(texts + stored_rows(session, table, inserted, kind), kind))

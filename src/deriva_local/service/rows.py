@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from typing import Any
 
 from deriva_local.data.integrity import as_list
 from deriva_local.history.versions import quoted
 from deriva_local.model.elements import FOREVER, Column, Table, Type
+from deriva_local.model.kept import Kept
 from deriva_local.query.fragment import Sql
 from deriva_local.query.plan import Output, Ref
 from deriva_local.query.sql import record_of
@@ -18,7 +20,7 @@ from deriva_local.store.database import ReadSession
 from deriva_local.store.limit import limited
 from deriva_local.wire.codec import same
 from deriva_local.wire.tabular import CSV, JSON, JSON_STREAM, QUOTED, Kind, csv_cell, csv_line
-from deriva_local.wire.types import SQLiteValue, codec
+from deriva_local.wire.types import TYPES, SQLiteValue, codec
 
 TIME_LIMIT = 15.0
 """Seconds after which a query is stopped; clients ask for smaller pages then."""
@@ -141,27 +143,41 @@ def outputs_of(columns: Iterable[Column]) -> list[Output]:
 
 
 def stored_rows(
-    session: ReadSession, table: Table, outputs: Sequence[Output], rids: Sequence[str], kind: Kind
+    session: ReadSession, table: Table, rids: Sequence[str], kind: Kind, with_system: bool = True
 ) -> list[Any]:
     """Return live rows by RID, in that order: as JSON texts, or as stored values for CSV."""
-    columns = [
-        Sql(f"T0.{quoted(output.expression.column.physical)}")
-        for output in outputs
-        if isinstance(output.expression, Ref)
-    ]
-    shown = record_of(outputs, columns) if kind != CSV else Sql(", ".join(column.text for column in columns))
-    sql = (
-        f"SELECT {shown.text} FROM json_each(?) AS J CROSS JOIN {quoted(table.physical)} AS T0 "
+    question = _stored(table, kind, with_system)
+    values = (*question.params, as_list([(rid,) for rid in rids], 1))
+    found = session.connection.execute(question.text, values).fetchall()
+    return found if kind == CSV else [text for (text,) in found]
+
+
+def _asking_for_stored(table: Table, kind: Kind, with_system: bool) -> Sql:
+    """Return the question for rows by RID; their list is a parameter after its own."""
+    columns = [column for column in table.columns if with_system or not column.is_system]
+    values = [Sql(f"T0.{quoted(column.physical)}") for column in columns]
+    fields = [(column.name, column.type) for column in columns]
+    shown = Sql(", ".join(each.text for each in values)) if kind == CSV else record_of(fields, values)
+    return shown.within(
+        f"SELECT {{0}} FROM json_each(?) AS J CROSS JOIN {quoted(table.physical)} AS T0 "
         f"ON T0.died = {FOREVER} AND T0.RID = J.value ORDER BY J.key"
     )
-    found = session.connection.execute(sql, (*shown.params, as_list([(rid,) for rid in rids], 1))).fetchall()
-    return found if kind == CSV else [text for (text,) in found]
+
+
+_stored = Kept(_asking_for_stored)
 
 
 def given_rows(session: ReadSession, outputs: Sequence[Output], rows: Sequence[Sequence[SQLiteValue]]) -> list[str]:
     """Return rows of stored values as JSON texts."""
-    values = [Sql(f"(J.value ->> {place})") for place in range(len(outputs))]
-    shown = record_of(outputs, values)
-    sql = f"SELECT {shown.text} FROM json_each(?) AS J ORDER BY J.key"
-    found = session.connection.execute(sql, (*shown.params, json.dumps(list(rows), ensure_ascii=False)))
+    shown = _given(tuple((output.name, output.type.name) for output in outputs))
+    found = session.connection.execute(shown.text, (*shown.params, json.dumps(list(rows), ensure_ascii=False)))
     return [text for (text,) in found]
+
+
+@lru_cache(maxsize=256)
+def _given(fields: tuple[tuple[str, str], ...]) -> Sql:
+    """Return the question that shows values of named fields with their types; the rows are a parameter after its own."""
+    values = [Sql(f"(J.value ->> {place})") for place in range(len(fields))]
+    return record_of([(name, TYPES[type]) for name, type in fields], values).within(
+        "SELECT {0} FROM json_each(?) AS J ORDER BY J.key"
+    )

@@ -86,13 +86,13 @@ TYPES: Mapping[str, Type] = _all_types()
 """Every type by its name. ``numeric`` is only the type of computed values: no column can have it."""
 
 
-def _all_codecs() -> dict[Type, Codec]:
-    codecs: dict[Type, Codec] = {}
+def _all_codecs() -> dict[str, Codec]:
+    codecs: dict[str, Codec] = {}
     for name, each in TYPES.items():
         if each.kind == "array" and each.base is not None:
-            codecs[each] = array_codec(codecs[each.base])
+            codecs[name] = array_codec(codecs[each.base.name])
         else:
-            codecs[each] = _CHECKED.get(name) or _SCALARS[each.storage.name]
+            codecs[name] = _CHECKED.get(name) or _SCALARS[each.storage.name]
     return codecs
 
 
@@ -101,7 +101,7 @@ _CODECS = _all_codecs()
 
 def codec(type: Type) -> Codec:
     """Return the codec of a type of :data:`TYPES`."""
-    return _CODECS[type]
+    return _CODECS[type.name]
 
 
 def comparable(first: Type, second: Type) -> bool:
