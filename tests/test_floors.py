@@ -21,6 +21,7 @@ SRC = Path(__file__).parents[1] / "src"
 FLOORS: list[tuple[str, int]] = [
     # deriva_local: words
     ("deriva_local/wire/errors.py", 0),
+    ("deriva_local/lazy.py", 0),
     ("deriva_local/url/ast.py", 0),
     ("deriva_local/model/elements.py", 0),
     ("deriva_local/service/messages.py", 0),
@@ -49,6 +50,7 @@ FLOORS: list[tuple[str, int]] = [
     ("deriva_local/service/*.py", 3),
     # deriva_ml: words
     ("deriva_ml/errors.py", 0),
+    ("deriva_ml/lazy.py", 0),
     ("deriva_ml/rid.py", 0),
     ("deriva_ml/names.py", 0),
     ("deriva_ml/catalog/port.py", 0),
@@ -76,6 +78,7 @@ FLOORS: list[tuple[str, int]] = [
     ("deriva_ml/environment/*.py", 2),
     ("deriva_ml/schema/*.py", 2),
     ("deriva_ml/files.py", 2),
+    ("deriva_ml/forks.py", 2),
     ("deriva_ml/db.py", 2),
     ("deriva_ml/clock.py", 2),
     ("deriva_ml/settings.py", 2),
@@ -95,6 +98,8 @@ ADAPTERS = {
     "deriva_ml/catalog/clients.py": {"deriva"},
     "deriva_ml/catalog/embedded.py": {"deriva_local"},
     "deriva_ml/execution/progress.py": {"rich", "tqdm"},
+    "deriva_ml/forks.py": {"ctypes"},
+    "deriva_local/store/forks.py": {"ctypes"},
     "deriva_local/query/patience.py": {"regex"},
     "deriva_ml/catalog/remote.py": {"deriva", "requests", "urllib3"},
     "deriva_ml/bag/verify.py": {"bdbag"},

@@ -1,4 +1,7 @@
-"""Many processes at once on one home: 64 that begin where nothing is yet, then eight that record run after run, and a reader."""
+"""Many processes at once on one home: 64 that begin where nothing is yet, then eight that record run after run, and a reader.
+
+Each of the 64 forks a worker while another of its threads writes.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ import shutil
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +25,7 @@ from torture.tally import Tally
 
 CROWD, WORKERS, RUNS, ALONE = 64, 8, 200, 20
 METRICS = 5
+Measure = Callable[[Any, str, Sequence[int]], None]
 RECORDING = 0.7
 """The share of the time in which workers record; the judge needs the rest."""
 LEAST = 10.0
@@ -39,7 +44,7 @@ def campaign(work: Path, seconds: float, seed: int, crowd: int = CROWD) -> Tally
 
 
 def _home(home: Path, crowd: int, end: float, tally: Tally) -> None:
-    _together(home, [partial(_runs, home, f"crowd-{index}", 1, end) for index in range(crowd)], tally)
+    _together(home, [partial(_runs, home, f"crowd-{index}", 1, end, _forking) for index in range(crowd)], tally)
     alone = _alone(home)
     began = time.monotonic()
     end = max(began + (end - began) * RECORDING, began + LEAST)
@@ -83,22 +88,36 @@ def _together(home: Path, works: list[Callable[[], None]], tally: Tally, ends: i
         tally.point(0)
 
 
-def _runs(home: Path, name: str, runs: int, end: float) -> None:
+def _measure(exe: Any, name: str, steps: Iterable[int]) -> None:
+    for step in steps:
+        exe.log_metrics({"step": step, "name": name}, step=step)
+
+
+def _forking(exe: Any, name: str, steps: Sequence[int]) -> None:
+    """Measure in two threads, one of which lets a forked worker do it."""
+    with ThreadPoolExecutor(1) as thread:
+        writing = thread.submit(_measure, exe, name, steps[1::2])
+        report = exe.working_dir / "worker.txt"
+        if story.child(lambda: _measure(exe, name, steps[::2]), report):
+            raise RuntimeError(f"a worker ended with {report.read_text() if report.exists() else 'its alarm'}")
+        writing.result()
+
+
+def _runs(home: Path, name: str, runs: int, end: float, measure: Measure = _measure) -> None:
     ml = DerivaML(working_dir=home)
     told = story.life_story.Acknowledged(home / "acknowledged.jsonl")
     for run in range(runs):
         if run and time.monotonic() > end:
             return
-        _run(ml, f"{name}-{run}")
+        _run(ml, f"{name}-{run}", measure)
         told("run", name=f"{name}-{run}")
 
 
-def _run(ml: DerivaML, name: str) -> None:
+def _run(ml: DerivaML, name: str, measure: Measure = _measure) -> None:
     workflow = Workflow(name="same", workflow_type="Training", url="https://example.org/same.py", checksum="same")
     with ml.create_execution(workflow=workflow, description=name) as exe:
         exe.asset_file_path("Execution_Asset", f"{name}.txt").write_text(name)
-        for step in range(METRICS):
-            exe.log_metrics({"step": step, "name": name}, step=step)
+        measure(exe, name, range(METRICS))
     exe.commit_output_assets()
 
 

@@ -14,12 +14,12 @@ ROUNDS = 40
 Size = story.life_story.Size
 SIZES = (
     Size(values=300, metrics=10, groups=5, files=6),
-    Size(values=40, metrics=30, groups=10, files=3, threads=2),
+    Size(values=40, metrics=30, groups=10, files=3, threads=2, forks=3),
     Size(values=60, metrics=6, groups=3, files=15, bulk=20, more=2),
-    Size(values=120, metrics=6, groups=3, files=6, workers=2, threads=1),
+    Size(values=120, metrics=6, groups=3, files=6, workers=2, threads=1, forks=2),
     Size(values=10, metrics=3, files=3, more=3),
 )
-"""Many values; many metrics from several threads; many files; forked workers, one of which may die; many commits."""
+"""Many values; many metrics from several threads; many files; workers forked before the threads and while they write; many commits."""
 
 
 def campaign(work: Path, seconds: float, seed: int) -> Tally:

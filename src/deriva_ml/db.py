@@ -6,6 +6,7 @@ Only this file and :mod:`deriva_ml.files` know how bytes become durable.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from array import array
@@ -26,20 +27,21 @@ from deriva_ml.errors import (
     DerivaMLStateInconsistency,
 )
 from deriva_ml.files import fsync_folder, locked
+from deriva_ml.forks import generation, inside, refuse_cut, set_aside
 
 T = TypeVar("T")
 
 BUSY_MILLISECONDS = 30_000
 PAUSES = (0.3, 0.6, 1.2, 2.4, 4.8, 9.6)
 """Milliseconds after which a thread looks again for a lock that another process holds; the last one again and again."""
+BUSY_PIECES = 120
+"""In so many pieces a thread waits for a lock of SQLite's; between them another thread may fork."""
 BLOCK = 64 * 1024
 LOG_BYTES = 4 * 1024 * 1024
-_INHERITED: list[apsw.Connection] = []
-"""Connections of a parent process: closing them in the child could disturb the parent's files."""
 
 
 class _Connection(apsw.Connection):
-    """A connection that says clearly when the disk fails, where it reads as where it writes."""
+    """A connection of ours: it says clearly when the disk fails, and no thread closes it while another one forks."""
 
     def execute(self, *given: Any, **named: Any) -> apsw.Cursor:
         try:
@@ -48,6 +50,20 @@ class _Connection(apsw.Connection):
             raise _disk_failed(self.filename, error) from error
         except apsw.CorruptError as error:
             raise _damaged(self.filename, error) from error
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not is_finalizing():
+            with inside():
+                self.close()
+
+
+def _after_fork() -> None:
+    for connection in apsw.connections():
+        if isinstance(connection, _Connection):
+            set_aside(connection)
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def _disk_failed(path: object, error: apsw.Error) -> DerivaMLReadOnlyError:
@@ -74,7 +90,7 @@ def open_database(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
         DerivaMLIntegrityError: it is damaged.
     """
     try:
-        with locked(path.with_name(path.name + ".lock")):
+        with locked(path.with_name(path.name + ".lock")), inside():
             return _open_locked(path, schema_steps)
     except (OSError, apsw.ReadOnlyError, apsw.CantOpenError, apsw.FullError) as error:
         raise DerivaMLReadOnlyError(
@@ -112,6 +128,7 @@ def _connect(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
     keep = array("i", [1])
     connection.file_control("main", apsw.SQLITE_FCNTL_PERSIST_WAL, keep.buffer_info()[0])
     _upgrade(connection, path, schema_steps)
+    wait_for_others(connection, BUSY_MILLISECONDS // BUSY_PIECES)
     return connection
 
 
@@ -168,15 +185,32 @@ def transaction(connection: apsw.Connection, *, durable: bool = True) -> Iterato
         DerivaMLBusyError: another process held the lock for too long.
         DerivaMLReadOnlyError: the file cannot be written, or its disk is full or fails.
     """
-    with _said_clearly(connection), _synchronous(connection, durable):
+    for left in reversed(range(BUSY_PIECES)):
+        with _said_clearly(connection), inside(), _synchronous(connection, durable):
+            if not _begun(connection, left > 0):
+                continue
+            born = generation()
+            try:
+                yield connection
+                if born != generation():  # a child of a fork in the block
+                    refuse_cut(Path(connection.filename))
+                connection.execute("COMMIT")
+            except BaseException:
+                if born == generation() and connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            return
+
+
+def _begun(connection: apsw.Connection, may_fail: bool) -> bool:
+    """Take the write lock; say False where others hold it and it may be tried again."""
+    try:
         connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield connection
-            connection.execute("COMMIT")
-        except BaseException:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+    except apsw.BusyError:
+        if not may_fail:
             raise
+        return False
+    return True
 
 
 @contextmanager
@@ -188,7 +222,8 @@ def _synchronous(connection: apsw.Connection, durable: bool) -> Iterator[None]:
     try:
         yield
     finally:
-        connection.execute("PRAGMA synchronous = FULL")
+        if not connection.in_transaction:  # else this is a child, and the transaction its parent's
+            connection.execute("PRAGMA synchronous = FULL")
 
 
 @contextmanager
@@ -216,6 +251,42 @@ def _said_clearly(connection: apsw.Connection) -> Iterator[None]:
         raise DerivaMLReadOnlyError(f"{connection.filename} cannot be written: {error}.") from error
     except apsw.IOError as error:
         raise _disk_failed(connection.filename, error) from error
+
+
+def _patiently(work: Callable[[], T]) -> T:
+    """Do ``work``, one statement, inside; where others hold a lock of SQLite's, try it again."""
+    for _ in range(BUSY_PIECES - 1):
+        try:
+            with inside():
+                return work()
+        except apsw.BusyError:
+            continue
+    with inside():
+        return work()
+
+
+class _Rows(list[tuple[Any, ...]]):
+    """What a statement answers, read to its end."""
+
+    def fetchone(self) -> tuple[Any, ...] | None:
+        """Return the first row; None when there is none."""
+        return self[0] if self else None
+
+    @property
+    def get(self) -> Any:
+        """The first row, or its value where it has one; None when there is none."""
+        return self[0][0] if self and len(self[0]) == 1 else self.fetchone()
+
+
+class Reader:
+    """Asks a database one question at a time: a thread that holds no answer half read lets others fork."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, values: Sequence[Any] = ()) -> _Rows:
+        """Run one statement; return its rows."""
+        return _patiently(lambda: _Rows(self._connection.execute(sql, values)))
 
 
 class _Piece(Generic[T]):
@@ -271,7 +342,7 @@ class _Line:
     def _write(self, connection: apsw.Connection, one_statement: bool) -> None:
         pieces = list(self.waiting)
         if len(pieces) == 1 and one_statement:
-            pieces[0].value = pieces[0].work(connection)
+            pieces[0].value = _patiently(lambda: pieces[0].work(connection))
         elif len(pieces) == 1:
             with transaction(connection):
                 pieces[0].value = pieces[0].work(connection)
@@ -285,10 +356,21 @@ class _Line:
 
 
 def open_to_look(path: Path) -> apsw.Connection:
-    """Return a connection that cannot write, to a file of any version."""
-    connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
-    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    """Return a connection that cannot write, to a file of any version, to a thread that is inside."""
+    connection = _Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
+    wait_for_others(connection, BUSY_MILLISECONDS // BUSY_PIECES)
     return connection
+
+
+@contextmanager
+def looking(path: Path) -> Iterator[apsw.Connection]:
+    """For a block, look at a file of any version; nobody forks meanwhile."""
+    with inside():
+        connection = open_to_look(path)
+        try:
+            yield connection
+        finally:
+            connection.close()
 
 
 class LocalDatabase:
@@ -301,21 +383,29 @@ class LocalDatabase:
         self._held = threading.local()
         self._lines: dict[int, _Line] = {}
 
-    def connection(self) -> apsw.Connection:
-        """Return this thread's connection, opened on first use."""
-        held: tuple[int, apsw.Connection] | None = getattr(self._held, "value", None)
-        if held is not None and held[0] == os.getpid():
-            return held[1]
-        if held is not None:
-            _INHERITED.append(held[1])
-        connection = open_to_look(self.path) if self._read_only else open_database(self.path, self._steps)
-        self._held.value = (os.getpid(), connection)
-        return connection
+    def connection(self) -> Reader:
+        """Return what reads, in this thread."""
+        return self._mine()[1]
+
+    def _mine(self) -> tuple[apsw.Connection, Reader, int]:
+        """Return this thread's connection, opened on first use, what reads through it, and the generation it belongs to."""
+        held: tuple[apsw.Connection, Reader, int] | None = getattr(self._held, "value", None)
+        if held is None or held[2] != generation():
+            refuse_cut(self.path)
+            connection = self._opened()
+            held = self._held.value = (connection, Reader(connection), generation())
+        return held
+
+    def _opened(self) -> apsw.Connection:
+        if not self._read_only:
+            return open_database(self.path, self._steps)
+        with inside():
+            return open_to_look(self.path)
 
     @contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[apsw.Connection]:
         """Hold the write lock; commit when the block ends well, roll back if not; ``durable`` as for :func:`transaction`."""
-        with transaction(self.connection(), durable=durable) as connection:
+        with transaction(self._mine()[0], durable=durable) as connection:
             yield connection
 
     def write_one(self, sql: str, values: Sequence[object]) -> None:
@@ -327,16 +417,15 @@ class LocalDatabase:
 
         Any of these threads may be the one that runs ``work``. ``one_statement`` says that it needs no transaction.
         """
-        line = self._lines.get(os.getpid())
+        line = self._lines.get(generation())
         if line is None:
-            line = self._lines.setdefault(os.getpid(), _Line())
-        return line.through(_Piece(work), self.connection(), one_statement)
+            line = self._lines.setdefault(generation(), _Line())
+        return line.through(_Piece(work), self._mine()[0], one_statement)
 
     def close(self) -> None:
         """Close this thread's connection; the next use opens it again."""
-        held: tuple[int, apsw.Connection] | None = getattr(self._held, "value", None)
-        if held is not None and held[0] == os.getpid():
-            held[1].close()
-        elif held is not None:
-            _INHERITED.append(held[1])
+        held: tuple[apsw.Connection, Reader, int] | None = getattr(self._held, "value", None)
+        if held is not None and held[2] == generation():
+            with inside():
+                held[0].close()
         self._held.value = None

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from deriva_ml.forks import own_file
+
 BLOCK = 1024 * 1024
 PARALLEL_ABOVE = 4 * BLOCK
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -202,7 +204,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Hold the exclusive lock of the small file ``path``, made if need be; other processes wait for it."""
-    with path.open("ab") as file:
+    with own_file(path, os.O_RDWR | os.O_CREAT) as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

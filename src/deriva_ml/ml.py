@@ -6,7 +6,6 @@ import copy
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -53,6 +52,7 @@ from deriva_ml.feature import feature
 from deriva_ml.feature.feature import Feature
 from deriva_ml.feature.record import FeatureRecord
 from deriva_ml.feature.workflows import list_workflow_executions
+from deriva_ml.lazy import cached_property
 from deriva_ml.lineage.lookup import lookup
 from deriva_ml.lineage.models import LineageResult
 from deriva_ml.names import ML_SCHEMA, TableName

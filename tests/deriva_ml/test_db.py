@@ -14,6 +14,7 @@ import pytest
 
 from deriva_ml.db import LOG_BYTES, LocalDatabase, open_database, transaction
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError, DerivaMLValidationError
+from deriva_ml.forks import generation
 
 STEPS = ("CREATE TABLE a (x); INSERT INTO a VALUES (1);", "CREATE TABLE b (y);")
 
@@ -149,7 +150,7 @@ def together(database: LocalDatabase, works: list[Callable[[apsw.Connection], ob
         threads.submit(database.write_together, first)
         writing.wait(30)
         results = [threads.submit(outcome, work) for work in works]
-        while len(database._lines[os.getpid()].waiting) <= len(works):
+        while len(database._lines[generation()].waiting) <= len(works):
             pass
         go_on.set()
         return [each.result() for each in results]

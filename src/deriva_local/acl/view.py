@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cached_property
 from typing import Any
 
 from deriva_local.acl import rights
 from deriva_local.acl.projections import grant
 from deriva_local.acl.rights import Decision
 from deriva_local.acl.static import Onlooker
+from deriva_local.lazy import cached_property
 from deriva_local.model.elements import Column, ForeignKey, Model, Schema, Table
 from deriva_local.query.plan import Grant, Guard, RowRights, Screen
 from deriva_local.wire.errors import Refusal, forbidden, unauthorized

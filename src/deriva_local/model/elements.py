@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal, TypeAlias
+
+from deriva_local.lazy import cached_property
 
 Json: TypeAlias = Any
 Document: TypeAlias = Mapping[str, Json]

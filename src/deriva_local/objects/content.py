@@ -22,10 +22,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from deriva_local.objects.checksums import Checksums, Hashing
+from deriva_local.store.forks import own_file
 from deriva_local.store.place import make_folder, sync, sync_folder
 from deriva_local.wire.errors import Refusal, bad_request, forbidden
 
 BLOCK = 1024 * 1024
+LOCK = "uploading.lock"
 _NOT_LINKABLE = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP, errno.EACCES}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _DOUBTFUL = {403, 500, 503, 507}
@@ -152,7 +154,7 @@ class Contents:
     @contextmanager
     def _uploading(self) -> Iterator[None]:
         """Say, for as long as the block runs, that files in ``incoming`` belong to somebody who is alive."""
-        with _lock_file(self.folder) as descriptor:
+        with own_file(self.folder / LOCK, os.O_RDWR | os.O_CREAT) as descriptor:
             fcntl.flock(descriptor, fcntl.LOCK_SH)
             yield
 
@@ -161,7 +163,7 @@ class Contents:
 
         ``is_known`` says whether a row names that version.
         """
-        with _lock_file(self.folder) as descriptor:
+        with own_file(self.folder / LOCK, os.O_RDWR | os.O_CREAT) as descriptor:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
@@ -172,15 +174,6 @@ class Contents:
                     self.path(version).unlink(missing_ok=True)
                 (self.incoming / version).unlink()
         return left
-
-
-@contextmanager
-def _lock_file(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder / "uploading.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

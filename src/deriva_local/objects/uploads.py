@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from deriva_local.objects.checksums import Checksums, Hashing
 from deriva_local.objects.content import blocks, write_all
+from deriva_local.store.forks import own_file
 from deriva_local.store.place import make_folder, sync, sync_folder
 from deriva_local.wire.errors import bad_request, conflict
 
@@ -77,12 +78,9 @@ class Uploads:
 
     @contextmanager
     def _opened(self, job: str, flags: int, lock: int) -> Iterator[int]:
-        descriptor = os.open(self.path(job), flags | os.O_CLOEXEC, 0o600)
-        try:
+        with own_file(self.path(job), flags) as descriptor:
             fcntl.flock(descriptor, lock)
             yield descriptor
-        finally:
-            os.close(descriptor)
 
     def discard(self, job: str) -> None:
         """Remove the file of a job, if there is one."""

@@ -24,6 +24,7 @@ from deriva_local.service.messages import Request, Response
 from deriva_local.service.negotiation import form_of, headers_of, limit_of, option
 from deriva_local.service.rows import Form, Reading, csv_body, fetch, given_rows, json_body, outputs_of, stored_rows
 from deriva_local.store.database import Database, ReadSession, WriteSession
+from deriva_local.store.forks import Visit
 from deriva_local.store.limit import limited
 from deriva_local.store.registry import Store
 from deriva_local.url import ast
@@ -146,20 +147,30 @@ def _read(visit: _Visit) -> Response:
         first = reading.portion(PORTION)
         if len(first) < PORTION:
             return Response(200, headers, form.whole(first))
-        return Response(200, headers, form.pieces(_portions(held.pop_all(), reading, first)))
+        session.visit.end()
+        return Response(200, headers, form.pieces(_portions(held.pop_all(), session.visit, reading, first)))
 
 
-def _portions(held: ExitStack, reading: Reading, first: list[Any]) -> Iterator[list[Any]]:
+def _portions(held: ExitStack, visit: Visit, reading: Reading, first: list[Any]) -> Iterator[list[Any]]:
     """Yield the rows of a long result as they are asked for; what is ``held`` open ends with it, or when it is let go."""
     ends = time.monotonic() + READ_LIMIT
     with held:
         for start in range(0, len(first), STEP):
             yield first[start : start + STEP]
         first.clear()
-        while rows := reading.portion(min(STEP, PORTION)):
+        while rows := _next_portion(visit, reading):
             if time.monotonic() > ends:
                 raise bad_request(f"The result was not taken within {READ_LIMIT:.0f} seconds: ask for it in pages.")
             yield rows
+
+
+def _next_portion(visit: Visit, reading: Reading) -> list[Any]:
+    """Read on; whoever takes the rows may do so slowly, and is no hindrance for a fork meanwhile."""
+    try:
+        visit.begin()
+        return reading.portion(min(STEP, PORTION))
+    finally:
+        visit.end()
 
 
 def _arrays_as_json(visit: _Visit) -> bool:

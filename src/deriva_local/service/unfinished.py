@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from deriva_local.store.forks import own_file
+
 _NAME = re.compile(r"\..+\.[0-9a-f]{8}\.partial")
 
 
@@ -46,12 +48,9 @@ def _locked(folder: Path) -> Iterator[None]:
     Raises:
         BlockingIOError: somebody holds it.
     """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
+    with own_file(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
-    finally:
-        os.close(descriptor)
 
 
 def _clear(place: Path) -> None:

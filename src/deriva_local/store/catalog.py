@@ -20,6 +20,7 @@ from deriva_local.store import clients, formats, layout
 from deriva_local.store.builtin import new_model
 from deriva_local.store.connections import APPLICATION, explained, opened, preallocate_log, transaction
 from deriva_local.store.database import QUEUE
+from deriva_local.store.forks import inside
 from deriva_local.store.place import sync_folder
 from deriva_local.store.queue import Queue
 from deriva_local.wire.crockford import encode
@@ -37,7 +38,7 @@ def create(folder: Path, owner: tuple[str, ...], annotations: Mapping[str, Any],
     path = folder / FILE
     made = False
     try:
-        with explained(path):
+        with explained(path), inside():
             connection = opened(path, create=True)
             try:
                 _fill(connection, owner, annotations, client)

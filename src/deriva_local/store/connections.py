@@ -3,8 +3,7 @@
 Every file of the store is opened here and only by apsw: a second copy of SQLite in this process, or a plain ``open``
 of one of these files, would drop the locks of the first (POSIX locks belong to the process, not to the handle).
 
-A forked child must not touch the connections of its parent, not even to close them; it opens its own. That is why
-they are kept, unused, for as long as the child lives.
+A forked child must not use the connections of its parent; it sets them aside, and opens its own.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from weakref import WeakSet
 
 import apsw
 
+from deriva_local.store.forks import inside, refuse_cut, set_aside
 from deriva_local.store.place import FullDisk, ReadOnlyStore, StoreProblem
 from deriva_local.wire.errors import Refusal, busy, forbidden
 
@@ -82,7 +82,7 @@ class Connections:
         _OPEN.add(self)
 
     def take(self) -> apsw.Connection:
-        """Return a connection that nobody else uses; give it back with :meth:`give`.
+        """Return a connection that nobody else uses, to a thread that is inside; give it back with :meth:`give`.
 
         Raises:
             StoreProblem: the file cannot be opened.
@@ -97,22 +97,21 @@ class Connections:
         if process == os.getpid():
             self._used = next(_LENT)
             self._idle.append(connection)
-        else:
-            _FOREIGN.append(connection)
 
     @contextmanager
     def lent(self) -> Iterator[apsw.Connection]:
         """Lend a connection for a block."""
-        process = os.getpid()
-        connection = self.take()
-        try:
-            yield connection
-        finally:
-            self.give(connection, process)
+        with inside():
+            process = os.getpid()
+            connection = self.take()
+            try:
+                yield connection
+            finally:
+                self.give(connection, process)
 
     def close(self) -> None:
         """Close the idle connections; the last one of all processes writes the log back into the file."""
-        with suppress(IndexError):  # other threads take some as well
+        with suppress(IndexError), inside():  # other threads take some as well
             while True:
                 _close(self._idle.pop())
 
@@ -123,8 +122,7 @@ class Connections:
             self._resting()
 
     def forget(self) -> None:
-        """Set the connections of the parent process aside, in a forked child."""
-        _FOREIGN.extend(self._idle)
+        """Have no connections yet, in a forked child."""
         self._idle = []
 
     def _open(self) -> apsw.Connection:
@@ -138,7 +136,6 @@ class Connections:
 
 
 _OPEN: WeakSet[Connections] = WeakSet()
-_FOREIGN: list[apsw.Connection] = []
 _LENT = count(1)
 
 
@@ -150,7 +147,19 @@ def _make_room() -> None:
             each.rest()
 
 
+class _Connection(apsw.Connection):
+    """A connection of ours, which no thread closes while another one forks."""
+
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not is_finalizing():
+            with inside():
+                self.close()
+
+
 def _after_fork() -> None:
+    for connection in apsw.connections():
+        if isinstance(connection, _Connection):
+            set_aside(connection)
     for connections in tuple(_OPEN):
         connections.forget()
 
@@ -159,9 +168,10 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def opened(path: Path, patience: float = PATIENCE, create: bool = False) -> apsw.Connection:
-    """Return a new connection, with everything set that a durable store needs."""
+    """Return a new connection, to a thread that is inside, with everything set that a durable store needs."""
+    refuse_cut(path)
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
-    connection = apsw.Connection(str(path), flags=flags, statementcachesize=STATEMENTS)
+    connection = _Connection(str(path), flags=flags, statementcachesize=STATEMENTS)
     if connection.readonly("main"):
         connection.close()
         raise ReadOnlyStore(READ_ONLY.format(path=path))
@@ -194,12 +204,15 @@ def transaction(connection: apsw.Connection) -> Iterator[None]:
 
     SQLite undoes it by itself when the disk is full, for instance; that must not hide the reason.
     """
+    process = os.getpid()
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
+        if process != os.getpid():
+            raise forbidden("A forked process cannot finish the transaction of its parent.")
         connection.execute("COMMIT")
     finally:
-        if connection.in_transaction:
+        if process == os.getpid() and connection.in_transaction:
             connection.execute("ROLLBACK")
 
 
@@ -210,13 +223,14 @@ def preallocate_log(path: Path) -> None:
     grow, the file system syncs its own records as well, which takes about half as long again.
     """
     flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE | apsw.SQLITE_OPEN_WAL
-    log = apsw.VFSFile("", f"{path}-wal", [flags, 0])
-    try:
-        for offset in range(log.xFileSize() // _BLOCK * _BLOCK, WAL_BYTES, _BLOCK):
-            log.xWrite(bytes(_BLOCK), offset)
-        log.xSync(apsw.SQLITE_SYNC_NORMAL)
-    finally:
-        log.xClose()
+    with inside():
+        log = apsw.VFSFile("", f"{path}-wal", [flags, 0])
+        try:
+            for offset in range(log.xFileSize() // _BLOCK * _BLOCK, WAL_BYTES, _BLOCK):
+                log.xWrite(bytes(_BLOCK), offset)
+            log.xSync(apsw.SQLITE_SYNC_NORMAL)
+        finally:
+            log.xClose()
 
 
 _BLOCK = 64 * 1024

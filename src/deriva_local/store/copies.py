@@ -11,13 +11,14 @@ from typing import Any
 import apsw
 
 from deriva_local.store.connections import explained, opened, transaction
+from deriva_local.store.forks import inside
 from deriva_local.store.place import StoreProblem, sync_folder
 
 
 def damages(path: Path) -> list[str]:
     """Return what is wrong with a SQLite file: its pages, its indexes, its rows that name rows which are not there."""
     try:
-        with explained(path):
+        with explained(path), inside():
             connection = opened(path)
             try:
                 found = [str(text) for (text,) in connection.execute("PRAGMA integrity_check") if text != "ok"]
@@ -38,7 +39,7 @@ def copy_database(source: Path, target: Path) -> None:
         StoreProblem: the file is damaged or cannot be read, or the copy cannot be written.
     """
     os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    with explained(source):
+    with explained(source), inside():
         origin, copy = opened(source), apsw.Connection(str(target))
         try:
             with copy.backup("main", origin, "main") as copying:
@@ -51,7 +52,7 @@ def copy_database(source: Path, target: Path) -> None:
 
 def ask(path: Path, query: str, values: Sequence[Any] = ()) -> list[Any]:
     """Return the rows that answer a question to a file that may be in use."""
-    with explained(path):
+    with explained(path), inside():
         connection = opened(path)
         try:
             return connection.execute(query, tuple(values)).fetchall()
@@ -62,7 +63,7 @@ def ask(path: Path, query: str, values: Sequence[Any] = ()) -> list[Any]:
 @contextmanager
 def editing(path: Path) -> Iterator[apsw.Connection]:
     """Change a copy that nobody else uses, in one transaction; its log is written back into the file."""
-    with explained(path):
+    with explained(path), inside():
         connection = opened(path, create=True)
         try:
             with transaction(connection):

@@ -23,6 +23,7 @@ from deriva_local.query.functions import install
 from deriva_local.service.messages import Client
 from deriva_local.store import clients, layout, together
 from deriva_local.store.connections import PATIENCE, Connections, refused
+from deriva_local.store.forks import Visit, inside
 from deriva_local.store.log import Log
 from deriva_local.store.queue import Queue
 from deriva_local.wire.crockford import encode, snap_to_micros
@@ -53,8 +54,11 @@ class ReadSession:
     ``moment`` is None for the present, else the moment of the snapshot, clamped to the last change before it.
     ``snaptime`` is the time of the last change of anything, ``model_snaptime`` that of the last change of the model,
     both as of that moment, in microseconds since 1970 UTC. ``amended`` is the time of the last amendment of history,
-    if there was one; sessions of the present leave it None, as amendments do not touch it.
+    if there was one; sessions of the present leave it None, as amendments do not touch it. ``visit`` says that its thread
+    is in SQLite: who reads on later interrupts it.
     """
+
+    visit: Visit
 
     def __init__(
         self,
@@ -165,15 +169,22 @@ class Database:
         Raises:
             Refusal: 409 for a snapshot that is malformed or before the first change.
         """
-        process = os.getpid()
-        connection = self._connections.take()
+        process, visit = os.getpid(), Visit()
         try:
-            with refused(self.path):
-                connection.execute("BEGIN")
-                yield self._session(connection, snapshot)
+            visit.begin()
+            connection = self._connections.take()
+            try:
+                with refused(self.path):
+                    connection.execute("BEGIN")
+                    session = self._session(connection, snapshot)
+                    session.visit = visit
+                    yield session
+            finally:
+                visit.begin()
+                _end(connection, process)
+                self._connections.give(connection, process)
         finally:
-            _end(connection, process)
-            self._connections.give(connection, process)
+            visit.end()
 
     def _session(self, connection: apsw.Connection, snapshot: str | None) -> ReadSession:
         if snapshot is None:
@@ -219,10 +230,10 @@ class Database:
     def _transaction(self, client: Client, patience: float | None = None) -> Iterator[WriteSession]:
         process = os.getpid()
         with refused(self.path):
-            with self._queue.turn(patience):
+            with self._queue.turn(patience), inside():
                 connection = self._connections.take()
-                shared = self._sync_is_shared(connection)
                 try:
+                    shared = self._sync_is_shared(connection)
                     connection.execute("BEGIN IMMEDIATE")
                     _refuse_upgraded(connection, self.path)
                     last = _last(connection)

@@ -12,6 +12,7 @@ from pathlib import Path
 import apsw
 
 from deriva_local.store.connections import APPLICATION, explained, opened, transaction
+from deriva_local.store.forks import inside
 from deriva_local.store.place import StoreProblem, refuse_newer
 from deriva_local.store.queue import Queue
 from deriva_local.wire.errors import Refusal
@@ -42,18 +43,19 @@ def bring_up(path: Path, queue: Queue, steps: Sequence[Step]) -> None:
         if found == len(steps):
             return
         try:
-            with queue.turn():
+            with queue.turn(), inside():
                 _step_up(path, steps, queue.patience)
         except Refusal as busy:
             raise StoreProblem(f"{path} is of an older format and in use: end what uses it, then try again.") from busy
 
 
 def _format(path: Path) -> int:
-    connection = opened(path)
-    try:
-        return checked(path, connection)
-    finally:
-        connection.close()
+    with inside():
+        connection = opened(path)
+        try:
+            return checked(path, connection)
+        finally:
+            connection.close()
 
 
 def checked(path: Path, connection: apsw.Connection) -> int:

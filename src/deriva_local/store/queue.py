@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakSet
 
+from deriva_local.store.forks import close_file, open_file
 from deriva_local.store.turnstile import Turnstile
 from deriva_local.wire.errors import busy
 
@@ -92,7 +93,7 @@ class Queue:
         """Let go of the lock file."""
         handle, self._handle = self._handle, None
         if handle is not None:
-            os.close(handle)
+            close_file(handle)
 
     def rest(self) -> None:
         """Let go of the lock file if nobody has a turn; the next turn opens it again."""
@@ -105,11 +106,11 @@ class Queue:
     def forget(self) -> None:
         """Start afresh in a forked child, which holds nothing whatever its parent holds."""
         self._turnstile = Turnstile()
-        self.close()
+        self._handle = None
 
     def _locked(self, patience: float) -> int:
         if self._handle is None:
-            self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._handle = open_file(self.path, os.O_RDWR | os.O_CREAT)
         handle = self._handle
         self._number = 0
         if patience == 0:
@@ -159,8 +160,8 @@ class _Waiter:
         with self._guard:
             if self._abandoned:
                 _write(self.handle, _UNTIL, 0)
-                _unlock(self.handle)  # a forked child may share the handle: closing is not enough
-                os.close(self.handle)
+                _unlock(self.handle)  # a child that was forked a moment ago may share the handle: closing is not enough
+                close_file(self.handle)
             self.done.set()
 
 

@@ -35,6 +35,7 @@ from deriva_local.store.connections import (
     transaction,
 )
 from deriva_local.store.database import Database
+from deriva_local.store.forks import inside
 from deriva_local.store.formats import Step, script
 from deriva_local.store.place import ReadOnlyStore, StoreProblem, make_folder, refuse_network, sync_folder
 from deriva_local.store.queue import Queue
@@ -283,7 +284,7 @@ class Store:
     def _create(self) -> None:
         if not self.registry.exists():
             self._refuse_orphans()
-        with explained(self.registry):
+        with explained(self.registry), inside():
             connection = opened(self.registry, self._patience, create=True)
             try:
                 if connection.pragma("user_version") == 0:

@@ -10,6 +10,7 @@ from pathlib import Path
 import apsw
 
 from deriva_local.store.connections import PATIENCE, Connections, explained, opened, refused, transaction
+from deriva_local.store.forks import inside
 from deriva_local.store.place import make_folder, refuse_network, refuse_newer, sync_folder
 from deriva_local.store.queue import Queue
 
@@ -53,7 +54,7 @@ class Tables:
 
     def _step_up(self, steps: Sequence[str]) -> None:
         """Take the steps that are missing, unless another process did while we waited."""
-        with explained(self.path), self._queue.turn():
+        with explained(self.path), self._queue.turn(), inside():
             if not self.path.exists():
                 os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             connection = opened(self.path, create=True)

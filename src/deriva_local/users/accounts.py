@@ -13,12 +13,12 @@ import secrets
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 import apsw
 
+from deriva_local.lazy import cached_property
 from deriva_local.service.messages import ADMINISTRATORS
 from deriva_local.store.tables import Tables
 from deriva_local.users import passwords

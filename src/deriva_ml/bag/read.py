@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from deriva_ml.bag import cells, layout
 from deriva_ml.bag.write import Payload
 from deriva_ml.errors import DerivaMLIntegrityError, DerivaMLTableNotFound
+from deriva_ml.lazy import cached_property
 
 
 class Bag:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from deriva_ml.errors import (
@@ -19,6 +18,7 @@ from deriva_ml.errors import (
     DerivaMLTableNotFound,
     DerivaMLTableTypeError,
 )
+from deriva_ml.lazy import cached_property
 from deriva_ml.names import ML_SCHEMA, SYSTEM_COLUMNS, TableName
 
 ASSET_TAG = "tag:isrd.isi.edu,2017:asset"

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
+from deriva_ml.catalog.connecting import make_connections_inside
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.clock import monotonic
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLOfflineError
 from deriva_ml.files import BLOCK, replacing
+from deriva_ml.forks import generation
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -130,6 +132,8 @@ class RemotePort:
 
         ours = self._is_ours(url)
         session = self._session() if ours else requests.Session()
+        if not ours:
+            make_connections_inside(session)
         with _body(request) as body:
             return session.request(
                 request.method,
@@ -164,7 +168,7 @@ class RemotePort:
     def close(self) -> None:
         """Close this thread's connections."""
         held = getattr(self._held, "value", None)
-        if held is not None and held[0][0] == os.getpid():
+        if held is not None and held[0][0] == generation():
             held[1]._close_session()
         self._held.value = None
 
@@ -172,7 +176,7 @@ class RemotePort:
         """Return the requests session of this thread of this process: a forked child must not share sockets."""
         from deriva.core import DEFAULT_SESSION_CONFIG, DerivaBinding
 
-        held, wanted = getattr(self._held, "value", None), (os.getpid(), self.credential)
+        held, wanted = getattr(self._held, "value", None), (generation(), self.credential)
         if held is None or held[0] != wanted:
             binding = DerivaBinding(
                 self.scheme,
@@ -182,6 +186,7 @@ class RemotePort:
                 session_config={**DEFAULT_SESSION_CONFIG, **SESSION, "timeout": (CONNECT_TIMEOUT, self._timeout)},
             )
             _settle_retries(binding._session)
+            make_connections_inside(binding._session)
             held = self._held.value = (wanted, binding)
         return held[1]._session
 

@@ -15,7 +15,9 @@ import apsw
 
 from deriva_ml.check.findings import Finding, fatal, note, repairable, unreadable
 from deriva_ml.check.remedies import make_index
-from deriva_ml.db import open_to_look
+from deriva_ml.db import looking
+from deriva_ml.errors import DerivaMLIntegrityError
+from deriva_ml.forks import inside
 
 MAGIC = b"SQLite format 3\x00"
 SHOWN = 5
@@ -36,21 +38,19 @@ def file_problems(path: Path, advice: str = RESTORE) -> Iterator[Finding]:
 
 
 def _head(path: Path) -> bytes:
-    file = apsw.VFSFile("", str(path), [apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_MAIN_DB, 0])
-    try:
-        return file.xRead(min(len(MAGIC), file.xFileSize()), 0) if file.xFileSize() else b""
-    finally:
-        file.xClose()
+    with inside():
+        file = apsw.VFSFile("", str(path), [apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_MAIN_DB, 0])
+        try:
+            return file.xRead(min(len(MAGIC), file.xFileSize()), 0) if file.xFileSize() else b""
+        finally:
+            file.xClose()
 
 
 def _damages(path: Path) -> list[str]:
     try:
-        connection = open_to_look(path)
-        try:
+        with looking(path) as connection:
             return [text for (text,) in connection.execute(f"PRAGMA integrity_check({SHOWN})") if text != "ok"]
-        finally:
-            connection.close()
-    except apsw.Error as error:
+    except (apsw.Error, DerivaMLIntegrityError) as error:
         return [str(error)]
 
 
@@ -63,12 +63,9 @@ def is_empty(path: Path) -> bool:
     if path.stat().st_size == 0:
         return True
     try:
-        connection = open_to_look(path)
-        try:
+        with looking(path) as connection:
             return not connection.execute("SELECT 1 FROM sqlite_master").get
-        finally:
-            connection.close()
-    except apsw.Error:  # what is wrong with it is said by those who look at damages
+    except (apsw.Error, DerivaMLIntegrityError):  # what is wrong with it is said by those who look at damages
         return False
 
 

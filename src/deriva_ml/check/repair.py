@@ -167,9 +167,8 @@ def _make_index(place: _Place, remedy: Remedy) -> str:
 
 def _correct(place: _Place, remedy: Remedy) -> str:
     rule = rule_named(remedy.key)
-    connection = place.store.database.connection()
-    know_functions(connection)
-    with place.store.database.transaction():
+    with place.store.database.transaction() as connection:
+        know_functions(connection)
         for statement in rule.fix:
             connection.execute(statement)
     return f"rows that break the rule {rule.kind!r} were corrected: {rule.does}"

@@ -27,7 +27,7 @@ from deriva_ml.check.kept import (
 )
 from deriva_ml.check.remedies import rebuild, settle
 from deriva_ml.check.rules import row_problems
-from deriva_ml.db import open_to_look
+from deriva_ml.db import looking
 from deriva_ml.environment.host import host_name, may_live
 from deriva_ml.errors import DerivaMLException, DerivaMLIntegrityError
 from deriva_ml.execution import liveness, manifest
@@ -114,16 +114,14 @@ def _check_store(workspace: Path, report: CheckReport) -> bool:
 
 
 def _contents(path: Path) -> list[Finding]:
-    connection = open_to_look(path)
     try:
-        found = list(schema_problems(path, connection, SCHEMA_STEPS))
-        if any(finding.weight and finding.remedy is None for finding in found):
-            return found
-        return [*found, *row_problems(connection, path.parent)]
-    except apsw.Error as error:
+        with looking(path) as connection:
+            found = list(schema_problems(path, connection, SCHEMA_STEPS))
+            if any(finding.weight and finding.remedy is None for finding in found):
+                return found
+            return [*found, *row_problems(connection, path.parent)]
+    except (apsw.Error, DerivaMLIntegrityError) as error:
         return [fatal("store-damaged", path, str(error), RESTORE)]
-    finally:
-        connection.close()
 
 
 # ----------------------------------------------------------------------------------------------------------- executions

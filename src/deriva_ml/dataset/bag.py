@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -15,6 +14,7 @@ from deriva_ml.dataset.resolve import ResolvedSpec
 from deriva_ml.dataset.spec import DatasetSpec
 from deriva_ml.dataset.versions import DatasetHistory, DatasetVersion, current
 from deriva_ml.errors import DerivaMLDatasetNotFound, DerivaMLFeatureNotFound, DerivaMLReadOnlyError
+from deriva_ml.lazy import cached_property
 from deriva_ml.names import ML_SCHEMA, TableName
 from deriva_ml.rid import check_rid
 

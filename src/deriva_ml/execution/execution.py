@@ -33,6 +33,7 @@ from deriva_ml.execution.roles import assets_of
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.sealed_bag import seal_bag
 from deriva_ml.execution.states import Event, ExecutionStatus, status_named
+from deriva_ml.forks import generation
 
 S = ExecutionStatus
 
@@ -63,12 +64,13 @@ class Execution:
         self._run = run
         self._place = place
         self._clean = clean
+        self._entered = generation()
         self._outputs = Outputs(run)
         self.configuration = configuration
         self.datasets = InputDatasets(created.bags if created else ())
         self._inputs = list(created.assets) if created else inputs.known_paths(run)
         if run.dry:
-            weakref.finalize(self, shutil.rmtree, run.store.workspace, ignore_errors=True)
+            weakref.finalize(self, _forget_dry_run, run.store.workspace, generation())
         else:  # a process that ends in order leaves what it has created and not begun to others
             weakref.finalize(self, liveness.release, run.lock_file("create"))
 
@@ -169,6 +171,7 @@ class Execution:
         """Start the run: Created → Running; one that this process has started goes on."""
         if not liveness.held_here(self._run.lock_file("run")):
             self.execution_start()
+        self._entered = generation()
         return self
 
     def __exit__(
@@ -496,3 +499,9 @@ class Execution:
         """Return whether this execution ran others."""
         session, store = self._run.session, self._run.store
         return not self._run.dry and bool(nesting.children_known(session, store, self._run.rid, False))
+
+
+def _forget_dry_run(workspace: Path, born: int) -> None:
+    """Remove the workspace of a dry run, in the process that made it: a forked worker goes before its parent does."""
+    if born == generation():
+        shutil.rmtree(workspace, ignore_errors=True)

@@ -19,6 +19,7 @@ from typing import Any, Protocol, Self
 from deriva_ml.clock import monotonic
 from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.execution.report import UploadCallback, UploadProgress
+from deriva_ml.forks import generation
 
 VARIABLE = "DERIVA_ML_PROGRESS"
 PATIENCE = 0.4
@@ -217,6 +218,8 @@ class Notebook:
     def __init__(self, rid: str) -> None:
         from tqdm.auto import tqdm
 
+        if generation():  # the lock that all bars share may be held for ever in a forked child
+            tqdm.set_lock(threading.RLock())
         self._make: Callable[..., Any] = tqdm
         self._rid = rid
         self._bars: dict[str, Any] = {}

@@ -25,6 +25,7 @@ from deriva_ml.execution import manifest
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.staged import Staged
 from deriva_ml.files import BLOCK, fsync_folder, make_folder, replacing, sync, sync_files, write_whole
+from deriva_ml.forks import generation
 from deriva_ml.names import safe_file_name
 
 MANIFEST = "asset-manifest.json"
@@ -74,8 +75,8 @@ class Staging:
 
     def _guard(self) -> AbstractContextManager[bool]:
         """Return what one thread at a time holds: this process's own, as a forked child inherits a held one for ever."""
-        found = self._guards.get(os.getpid())
-        return self._guards.setdefault(os.getpid(), threading.RLock()) if found is None else found
+        found = self._guards.get(generation())
+        return self._guards.setdefault(generation(), threading.RLock()) if found is None else found
 
     # ---------------------------------------------------------------------------------------------------- registering
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from deriva_ml.catalog.model import FeatureModel, TableModel
@@ -21,6 +20,7 @@ from deriva_ml.errors import (
 )
 from deriva_ml.feature.record import FeatureRecord, make_record_class, read_record
 from deriva_ml.feature.selectors import reduce_records
+from deriva_ml.lazy import cached_property
 from deriva_ml.names import TableName, check_name
 from deriva_ml.schema import kinds
 from deriva_ml.tables import ColumnLike, create_table, delete_table, find_like, read_column, reference_to

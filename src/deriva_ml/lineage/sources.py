@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import TypeAlias
 
 from deriva_ml.catalog.model import TableModel
@@ -20,6 +19,7 @@ from deriva_ml.dataset.history import entry_of, versions_table
 from deriva_ml.dataset.members import dataset_column, dataset_table, descendants, member_column
 from deriva_ml.dataset.versions import DatasetHistory, current, producing
 from deriva_ml.errors import DerivaMLCatalogError, DerivaMLConflictError, DerivaMLNoAssociationException
+from deriva_ml.lazy import cached_property
 from deriva_ml.names import TableName, encode
 from deriva_ml.schema.tables import UNKNOWN_EXECUTION
 

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from life_story import SMALL, Acknowledged, Size, check, items, live, prepare, recover, timed
+from life_story import FORKING, SMALL, Acknowledged, Size, check, items, live, prepare, recover, timed
 
 warnings.simplefilter("ignore")
 importlib.import_module("deriva_ml.execution.executions")  # loaded once, so that the children begin at once
@@ -60,14 +60,19 @@ def forked(work: Callable[[], None], seconds: float | None, report: Path, *, hel
     return os.WIFEXITED(status)
 
 
-def wait_for_orphans() -> None:
-    """Wait for the helpers whose run was killed."""
+def wait_for_orphans(report: Path) -> None:
+    """Wait for the helpers whose run was killed; nothing but a kill ends one of them before it is done."""
     with contextlib.suppress(ChildProcessError):
         while True:
-            os.waitpid(-1, 0)
+            status = os.waitpid(-1, 0)[1]
+            if os.WIFSIGNALED(status) and os.WTERMSIG(status) != signal.SIGKILL:
+                with report.open("a") as file:
+                    file.write(f"a worker whose run was killed ended by {signal.Signals(os.WTERMSIG(status)).name}\n")
 
 
-def loop(home: Path, rounds: int, seed: int, sizes: Sequence[Size] = (SMALL,), end: float = FOREVER) -> dict[str, Any]:
+def loop(
+    home: Path, rounds: int, seed: int, sizes: Sequence[Size] = (SMALL, FORKING), end: float = FOREVER
+) -> dict[str, Any]:
     """Kill ``rounds`` runs and their recoveries at random moments, or as many as there is time for; then judge."""
     ctypes.CDLL(None).prctl(ADOPT_ORPHANS, 1, 0, 0, 0)
     home.mkdir(parents=True, exist_ok=True)
@@ -86,7 +91,7 @@ def loop(home: Path, rounds: int, seed: int, sizes: Sequence[Size] = (SMALL,), e
         killed += not forked(story, chance.uniform(0, lives[kind]), errors, helpers_too=chance.random() < 0.5)
         killed += not forked(partial(recover, home), chance.uniform(0, recovery * 3), errors)
         rounds_done += 1
-    wait_for_orphans()
+    wait_for_orphans(errors)
     forked(lambda: recover(home), None, errors)
 
     def judge() -> None:

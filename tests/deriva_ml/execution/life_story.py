@@ -11,10 +11,10 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,10 @@ Problem = list[str]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much a run does: feature values, metrics one by one and in groups, files, and who helps the main thread."""
+    """How much a run does: feature values, metrics one by one and in groups, files, and who helps the main thread.
+
+    ``workers`` are forked before the ``threads`` begin and ``forks`` while they write, one after the other, by another thread.
+    """
 
     values: int = 4
     metrics: int = 3
@@ -42,10 +45,14 @@ class Size:
     bulk: int = 0
     threads: int = 0
     workers: int = 0
+    forks: int = 0
     more: int = 1
 
 
 SMALL = Size()
+FORKING = Size(values=6, threads=1, forks=2)
+STUCK = 100
+"""Seconds after which a worker is ended by its alarm, which is told as what it is."""
 
 
 class Acknowledged:
@@ -90,6 +97,7 @@ def live(home: Path, told: Any, number: int, size: Size = SMALL) -> None:
     ml = DerivaML(working_dir=home)
     rows = select(ml.session, PICTURES, columns=["RID", "Filename"])
     targets = sorted(row["RID"] for row in rows if row["Filename"].startswith("target"))[: size.values]
+    targets, kept = targets[size.forks :], targets[: size.forks]
     exe = ml.create_execution(
         workflow=Workflow(name="kill", workflow_type="Training", url="https://example.org/kill.py", checksum="k"),
         description=f"round {number}",
@@ -104,11 +112,13 @@ def live(home: Path, told: Any, number: int, size: Size = SMALL) -> None:
         written = part.register(0, size)
         with _workers(part, size, written[0], targets[1 :: helpers + 1]):
             shares = [targets[index :: helpers + 1] for index in range(size.workers + 1, helpers + 1)]
-            with ThreadPoolExecutor(max(size.threads, 1)) as threads:
+            with ThreadPoolExecutor(size.threads + 1) as threads:
                 others = [
                     threads.submit(part.record, index + 1 + size.workers, size, written[0], share)
                     for index, share in enumerate(shares)
                 ]
+                if size.forks:
+                    others.append(threads.submit(_fork_meanwhile, part, size, written[0], kept, helpers + 1))
                 part.record(0, size, written[0], targets[0 :: helpers + 1])
                 for other in others:
                     other.result()
@@ -192,25 +202,42 @@ class _Part:
 @contextmanager
 def _workers(part: _Part, size: Size, mask: Path, targets: Sequence[str]) -> Iterator[None]:
     """Forked workers that record with the block, as those of a data loader do; now and then one of them is killed."""
-    children = []
-    for index in range(size.workers):
-        child = os.fork()
-        if child == 0:
-            code = 1
-            try:
-                part.help(index + 1, size, mask, targets[index :: size.workers])
-                code = 0
-            finally:
-                os._exit(code)
-        children.append(child)
+    children = [
+        _forked(lambda index=index: part.help(index + 1, size, mask, targets[index :: size.workers]))
+        for index in range(size.workers)
+    ]
     yield
     victim = children[0] if children and part.number % 4 == 0 else None
     if victim is not None:
         os.kill(victim, signal.SIGKILL)
     for child in children:
-        status = os.waitpid(child, 0)[1]
-        if status and child != victim:
-            raise AssertionError(f"a worker ended with {status}")
+        _await(child, may_die=child == victim)
+
+
+def _fork_meanwhile(part: _Part, size: Size, mask: Path, targets: Sequence[str], first: int) -> None:
+    """Fork workers that record a little, while other threads write."""
+    few = replace(size, metrics=2, groups=0)
+    for index in range(size.forks):
+        _await(_forked(lambda index=index: part.help(first + index, few, mask, targets[index : index + 1])))
+
+
+def _forked(work: Callable[[], None]) -> int:
+    child = os.fork()
+    if child == 0:
+        signal.alarm(STUCK)
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
+def _await(child: int, *, may_die: bool = False) -> None:
+    status = os.waitpid(child, 0)[1]
+    if status and not may_die:
+        raise AssertionError(f"a worker ended with {status}")
 
 
 def content_of(name: str) -> bytes:

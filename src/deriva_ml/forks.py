@@ -1,0 +1,158 @@
+"""Forks at any moment: threads stand still outside of SQLite while one of them forks, and a child begins with nothing of its parent's.
+
+A fork copies one thread and all locks. What other threads held at that moment, in SQLite or here, nobody lets go in the
+child. So each thread has a lock of its own, which it holds while it is :func:`inside`; who forks takes all of them first.
+``deriva_local.store.forks`` does the same for the other package.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from deriva_ml.clock import monotonic
+from deriva_ml.errors import DerivaMLStateInconsistency
+
+PATIENCE = 60.0
+"""Seconds that a fork waits for other threads to come out: longer than any of them waits for a lock."""
+
+_LOCKS: dict[int, Any] = {}
+"""The lock of each thread that has ever been inside, by the thread's number."""
+_turn = threading.RLock()
+"""Held by the thread that forks; whoever wants to go inside meanwhile waits for it."""
+_FILES: set[int] = set()
+_CUT: set[str] = set()
+"""Databases that this process must not use, as a transaction of its parent's was open in them."""
+
+
+class _Own(threading.local):
+    def __init__(self) -> None:
+        self.lock: Any = threading.RLock()
+        with _turn:
+            _LOCKS[threading.get_ident()] = self.lock
+
+
+class _Now:
+    forks = 0
+    """How many forks wait or are under way."""
+    ready = True
+    """Whether nobody else is inside."""
+    whole = True
+    """Whether nobody else was inside in any of the forks that made this process."""
+    generation = 0
+    """How many forks lie between the first process and this one."""
+
+
+_own = _Own()
+
+
+def inside() -> Any:
+    """Return what a thread holds while it is in SQLite, or does what no fork may cut in two: ``with inside():``.
+
+    Once inside, wait for nothing that is held by a thread which may be about to go inside.
+    """
+    own = _own.lock
+    if _Now.forks and not own._is_owned():  # else threads that write without a pause would let no fork begin
+        with _turn:
+            pass
+    return own
+
+
+def generation() -> int:
+    """Return a number that no process has in common with one that it descends from; a process's own number may come again."""
+    return _Now.generation
+
+
+@contextmanager
+def own_file(path: Path, flags: int) -> Iterator[int]:
+    """Open a file to lock it for a block: the lock belongs to the handle, so that a child must let go of its copy at once."""
+    born = _Now.generation
+    with inside():
+        descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
+        _FILES.add(descriptor)
+    try:
+        yield descriptor
+    finally:
+        if born == _Now.generation:
+            with inside():
+                _FILES.discard(descriptor)
+                os.close(descriptor)
+
+
+def refuse_cut(path: Path) -> None:
+    """Refuse to open a database of which this process has inherited something half done.
+
+    Raises:
+        DerivaMLStateInconsistency: another thread, or this one, was in the middle of a write when its parent forked.
+    """
+    if not _Now.whole:
+        reason = f"while another thread of its parent had been writing for {PATIENCE:.0f} seconds"
+    elif _CUT and str(path.resolve()) in _CUT:
+        reason = "inside a transaction of its parent's, by a signal handler perhaps"
+    else:
+        return
+    raise DerivaMLStateInconsistency(
+        f"This process was forked {reason}: it cannot use {path}. Nothing is lost, and the parent goes on. "
+        "Fork at another moment, or start the worker with the method `spawn`."
+    )
+
+
+def set_aside(connection: apsw.Connection) -> None:
+    """In a child: close a connection of the parent's, so that SQLite takes locks anew when this process opens the file.
+
+    As long as it is open, SQLite believes that this process holds the locks of its parent; another process that opens the
+    file then takes away the shared memory that this one is writing to. Closing lets go of no lock of the parent's, but
+    it would undo an open transaction: such a connection is never closed, not even when this process ends.
+    """
+    if _Now.whole and connection.txn_state() != apsw.SQLITE_TXN_WRITE:
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.close()
+        return
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+    if _Now.whole:
+        _CUT.add(connection.filename)
+
+
+def _before() -> None:
+    """Wait until no other thread is inside. Ctrl-C ends the waiting as the end of patience does: the child is then refused."""
+    _turn.acquire()
+    _Now.forks += 1
+    _Now.ready = False
+    ends = monotonic() + PATIENCE
+    for lock in tuple(_LOCKS.values()):
+        if lock is not _own.lock and not lock.acquire(timeout=max(0.0, ends - monotonic())):
+            return
+    _Now.ready = True
+
+
+def _after_in_parent() -> None:
+    for lock in tuple(_LOCKS.values()):
+        if lock is not _own.lock and lock._is_owned():
+            lock.release()
+    _Now.forks -= 1
+    _turn.release()
+
+
+def _after_in_child() -> None:
+    global _turn
+    _turn = threading.RLock()
+    _LOCKS.clear()
+    _LOCKS[threading.get_ident()] = _own.lock
+    _Now.forks = 0
+    _Now.whole = _Now.whole and _Now.ready
+    _Now.generation += 1
+    for descriptor in _FILES:
+        with suppress(OSError):
+            os.close(descriptor)
+    _FILES.clear()
+
+
+os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
