@@ -21,6 +21,7 @@ from deriva_ml.execution import liveness, waiting_inputs
 from deriva_ml.execution.create import RECORDED, upload_metadata
 from deriva_ml.execution.manifest import Entry, EntryState
 from deriva_ml.execution.metadata import configuration_file
+from deriva_ml.execution.provenance import settle_inputs
 from deriva_ml.execution.report import listed
 from deriva_ml.execution.run import Run, lock_file
 from deriva_ml.execution.staged import Staged
@@ -163,6 +164,7 @@ def _tell(run: Run) -> None:
     tell_history(run)
     make_folder(run.folder / "sealed")
     upload_metadata(run)
+    settle_inputs(run)
     run.store.annotate(run.rid, catalog_status=run.row.status().value)
     run.staging.write_manifest()
 

@@ -77,12 +77,13 @@ class CatalogRow:
             self.told = False
             if event in _MUST_REACH:
                 raise
-            log.warning(
-                "The catalog could not be told that execution %s is %s; it will be when it can be reached: %s",
-                self._rid,
-                status,
-                error,
-            )
+            self.not_told(status, error)
+
+    def not_told(self, status: ExecutionStatus, error: Exception) -> None:
+        """Note that the row may not say what the store says; who opens the execution again tells it."""
+        self.told = False
+        told = "The catalog could not be told that execution %s is %s; it will be when it can be reached: %s"
+        log.warning(told, self._rid, status, error)
 
     def follow(self, found: Registered, expected: ExecutionStatus) -> None:
         """Write what ``found`` says, if the row is in the state ``expected`` or lags behind.

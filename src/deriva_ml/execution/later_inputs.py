@@ -16,6 +16,7 @@ from deriva_ml.dataset.resolve import ResolvedSpec, resolve_specs
 from deriva_ml.dataset.spec import DatasetSpec
 from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.execution import inputs, kept_inputs, nesting, waiting_inputs
+from deriva_ml.execution.provenance import input_declared
 from deriva_ml.execution.run import Run
 
 
@@ -50,6 +51,8 @@ def add_dataset(run: Run, cache: Path, spec: DatasetSpec) -> None:
     else:
         inputs.link_datasets(run.session, run.rid, [found])
     run.store.note(run.rid, "input", dataset=found.rid, version=str(found.version))
+    if not offline:
+        input_declared(run)
 
 
 def _refuse_another_version(run: Run, found: ResolvedSpec) -> None:
@@ -99,5 +102,6 @@ def download_asset(run: Run, cache: Path, rid: str, folder: Path, *, record: boo
     table = inputs.asset_tables(run.session, [rid])[rid]
     if record and not run.dry:
         inputs.link_assets(run.session, run.rid, table, [rid])
+        input_declared(run)
     asset = lookup_assets(run.session, table, [rid])[rid]
     return inputs.fetch(run, asset, inputs.free_place(folder, asset), table, cache if use_cache else None)

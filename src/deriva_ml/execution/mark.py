@@ -11,6 +11,7 @@ from deriva_ml.errors import (
     DerivaMLValidationError,
 )
 from deriva_ml.execution import liveness
+from deriva_ml.execution.provenance import settle_record
 from deriva_ml.execution.run import Run, lock_file
 from deriva_ml.execution.states import Event, ExecutionStatus, event_towards, status_named
 from deriva_ml.execution.store import ExecutionStore
@@ -99,3 +100,4 @@ def _mark_catalog(session: Catalog, rid: str, there: ExecutionStatus, target: Ex
     table = TableName(session.ml_schema, "Execution")
     if not update_if(session, table, rid, {"Status": there.value}, {"Status": target.value, "Status_Detail": reason}):
         raise DerivaMLStateInconsistency(f"Somebody else changed execution {rid} just now: look again, then mark it.")
+    settle_record(session, rid, there, target)

@@ -13,7 +13,7 @@ from deriva_ml.catalog.session import Catalog
 from deriva_ml.clock import from_iso
 from deriva_ml.errors import DerivaMLConflictError, DerivaMLNotFoundError
 from deriva_ml.execution import nesting
-from deriva_ml.execution.provenance import NO_REASON
+from deriva_ml.execution.provenance import NO_REASON, settle_record
 from deriva_ml.execution.roles import assets_of
 from deriva_ml.execution.states import ExecutionStatus, event_towards, status_named
 from deriva_ml.names import TableName
@@ -127,8 +127,9 @@ class ExecutionRecord:
         """
         target = status_named(str(status))
         event_towards(self.status, target, self.execution_rid)
-        if not status_detail and target is not self.status and target in (S.Failed, S.Aborted):
-            status_detail = NO_REASON
+        was = self.status
+        if not status_detail.strip() and target in (S.Failed, S.Aborted):
+            status_detail = (self.status_detail if target is was else "") or NO_REASON
         values = {"Status": target.value, "Status_Detail": status_detail or None}
         if not update_if(
             self._session, _table(self._session), self.execution_rid, {"Status": self._row["Status"]}, values
@@ -139,6 +140,7 @@ class ExecutionRecord:
                 hint="Read it again with `ml.lookup_execution`.",
             )
         self._row.update(values)
+        settle_record(self._session, self.execution_rid, was, target)
 
     def list_execution_children(self, recurse: bool = False) -> list[ExecutionRecord]:
         """Return the executions that this one ran."""

@@ -28,6 +28,7 @@ from deriva_ml.execution.catch_up import catch_up
 from deriva_ml.execution.configuration import plain
 from deriva_ml.execution.create import CREATING, WAITING
 from deriva_ml.execution.manifest import rebuild
+from deriva_ml.execution.provenance import settle_inputs
 from deriva_ml.execution.reconcile import Verdict, verdict
 from deriva_ml.execution.run import Run, lock_file
 from deriva_ml.execution.staged import Staged
@@ -156,7 +157,7 @@ def _agree(run: Run) -> None:
     passed = {S(row[1]) for row in run.store.history(run.rid)} | {S.Created}
     match verdict(here, there, passed):
         case Verdict.AGREE:
-            return
+            pass
         case Verdict.TELL if there in passed:
             tell_history(run)
         case Verdict.TELL:
@@ -169,6 +170,7 @@ def _agree(run: Run) -> None:
                 f"other. `ml.lookup_execution({run.rid!r})` shows the catalog's side; `deriva-ml mark {run.rid} STATE --reason …` "
                 "settles it."
             )
+    settle_inputs(run)
 
 
 def _rebuilt(session: Catalog, store: ExecutionStore, rid: str) -> Registered:

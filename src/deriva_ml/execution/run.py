@@ -15,7 +15,7 @@ import apsw
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.clock import iso, monotonic, now
 from deriva_ml.environment.host import host_name, this_process
-from deriva_ml.errors import DerivaMLBusyError, DerivaMLException
+from deriva_ml.errors import DerivaMLBusyError, DerivaMLException, DerivaMLServerError
 from deriva_ml.execution import liveness, provenance, signals
 from deriva_ml.execution.catalog_row import CatalogRow
 from deriva_ml.execution.staged import Staged
@@ -82,13 +82,14 @@ class Run:
             self.staging.sync()  # what the state promises is on the disk before it
         if event in (Event.FAIL, Event.ABORT):
             detail = str(detail or "").strip() or provenance.NO_REASON
-            values = {"error": detail, **(values or {})}
+            values = {**(values or {}), "error": detail}
         with self._alive(event):
             facts = {**self._times(event), **self._known(), **(values or {})}
             was, became = self.store.change(self.rid, event, detail, facts, also)
-        self.row.tell(event, became)
         if event in _ENDS_RUN and not self.dry:
-            provenance.record_end(self, event, was, became)
+            self._tell_end(event, was, became)
+        else:
+            self.row.tell(event, became)
         log.info("%s: %s -> %s", self.rid, was, became)
         return became
 
@@ -109,6 +110,18 @@ class Run:
                 f"If you know that it is dead: `deriva-ml mark {self.rid} Pending_Upload --reason …`."
             )
         liveness.take(self.lock_file(kind), f"Execution {self.rid} cannot be moved from {found.status}").leave()
+
+    def _tell_end(self, event: Event, was: ExecutionStatus, became: ExecutionStatus) -> None:
+        """Tell the catalog how the run ended, and what is known of its inputs, with one sync; then record what it was told."""
+        told = provenance.Told(provenance.LATER)
+        try:
+            with self.session.durable_at_end():
+                self.row.tell(event, became)
+                told = provenance.tell_end(self, event, was)
+        except DerivaMLServerError as error:  # the disk of the embedded catalog failed
+            self.row.not_told(became, error)
+            told = provenance.Told(provenance.LATER, [f"the catalog could not be told: {error}"])
+        provenance.record_end(self, event, became, told)
 
     def fail(self, error: BaseException) -> None:
         """Record the user's error; whatever goes wrong with that does not take its place."""
@@ -186,8 +199,11 @@ class Run:
             self.happen(event, detail, values={"error": detail} if is_error else None)
 
     def _message(self, detail: str | None) -> None:
+        found = self.registered
+        if found.status in (S.Failed, S.Aborted) and not (detail or "").strip():
+            detail = found.detail or provenance.NO_REASON  # a reason may be replaced, and is not taken away
         self.store.message(self.rid, detail)
-        self.row.tell(None, self.registered.status)
+        self.row.tell(None, found.status)
 
 
 def lock_file(workspace: Path, rid: str, kind: str) -> Path:

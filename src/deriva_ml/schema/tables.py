@@ -78,6 +78,10 @@ UNKNOWN_WORKFLOW: dict[str, Any] = {
     "URL": "tag:deriva-ml,unknown-provenance:workflow",
     "Checksum": "0" * 40,
 }
+UNKNOWN_CODE = {"URL": "tag:deriva-ml,unknown-provenance:workflow-url", "Checksum": "unknown-provenance"}
+"""What stands in the row of a workflow in the place of what is not known of its code: the catalog says so, instead of saying
+nothing. Not what the sentinel workflow has, which is looked up by its address.
+"""
 UNKNOWN_FILE: dict[str, Any] = {
     "URL": "tag:deriva-ml,unknown-provenance:file",
     "Filename": "unknown-provenance",
@@ -88,6 +92,7 @@ UNKNOWN_FILE: dict[str, Any] = {
 UNKNOWN_EXECUTION: dict[str, Any] = {
     "Description": "deriva-ml unknown-provenance sentinel execution",
     "Status": "Aborted",
+    "Status_Detail": "it never ran: it stands for whatever made what has no recorded producer",
 }
 
 

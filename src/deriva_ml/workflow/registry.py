@@ -2,44 +2,76 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
 from deriva_ml.catalog.leases import lease
-from deriva_ml.catalog.rows import Row, insert, select
+from deriva_ml.catalog.rows import Row, insert, select, update
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.errors import DerivaMLNotFoundError
+from deriva_ml.errors import DerivaMLCatalogError, DerivaMLNotFoundError
 from deriva_ml.names import TableName
 from deriva_ml.rid import check_rid
-from deriva_ml.workflow.workflow import Workflow, check_types, from_row, table
+from deriva_ml.schema.tables import UNKNOWN_CODE as UNKNOWN
+from deriva_ml.workflow.workflow import Workflow, check_types, from_row, known, table
 
+log = logging.getLogger(__name__)
+
+_CODE = ("URL", "Checksum", "Version")
 NEWEST_FIRST = ("RCT::desc::", "RID::desc::")
 
 
 def add_workflow(session: Catalog, workflow: Workflow, leased: str | None = None) -> str:
     """Return the RID of the workflow's row: the one with its checksum, or a new one. Without a checksum it is always new.
 
-    A new row without a checksum gets the RID ``leased`` if given: asked again with the same one, there is still one row.
+    A new row without a checksum gets the RID ``leased`` if given: asked again with the same one, there is still one row. What is not
+    known of the code is said to be unknown in the row, until somebody records the same code and knows it.
 
     Raises:
         DerivaMLInvalidTerm: a type is no term of ``Workflow_Type``.
         DerivaMLNotFoundError: the workflow names a row that is not there.
     """
     if workflow.workflow_rid:
-        return lookup(session, workflow.workflow_rid).workflow_rid or ""
-    known = _with_checksum(session, workflow.checksum)
-    rid = known[0]["RID"] if known else _insert(session, workflow, leased)
+        found = _row_of(session, workflow.workflow_rid)
+        _complete(session, found, workflow)
+        return str(found["RID"])
+    alike = _with_checksum(session, workflow.checksum)
+    if alike:
+        _complete(session, alike[0], workflow)
+    rid = str(alike[0]["RID"]) if alike else _insert(session, workflow, leased)
     workflow.bind(session, rid)
     return rid
 
 
 def _with_checksum(session: Catalog, checksum: str | None) -> list[Row]:
+    columns = ["RID", "RCT", *_CODE]
     return (
-        select(session, table(session), {"Checksum": checksum}, columns=["RID", "RCT"], sort=("RCT", "RID"))
+        select(session, table(session), {"Checksum": checksum}, columns=columns, sort=("RCT", "RID"))
         if checksum
         else []
     )
+
+
+def _complete(session: Catalog, row: Row, workflow: Workflow) -> None:
+    """Write into the row what it does not know of the same code and this workflow does; what nobody knows is said to be unknown.
+
+    A catalog that refuses that keeps what it has: it stands in nobody's way.
+    """
+    told, there = {"URL": workflow.url, "Checksum": workflow.checksum}, known(row)
+    if any(value and there[column] not in (None, value) for column, value in told.items()):
+        return  # the row keeps the address that it got first; and facts of two codes are never mixed
+    new = {column: value for column, value in told.items() if value and there[column] is None}
+    if "URL" in new and workflow.version and not row["Version"]:
+        new["Version"] = workflow.version
+    new |= {column: UNKNOWN[column] for column in told if not row[column] and column not in new}
+    if not new:
+        return
+    try:
+        update(session, table(session), [{"RID": row["RID"], **new}], targets=list(new))
+    except DerivaMLCatalogError as error:
+        log.info("Workflow %s stays without %s: %s", row["RID"], " and ".join(new), error)
+    session.remembered.pop("workflow gaps", None)
 
 
 def _insert(session: Catalog, workflow: Workflow, leased: str | None) -> str:
@@ -47,8 +79,8 @@ def _insert(session: Catalog, workflow: Workflow, leased: str | None) -> str:
     row = {
         "Name": workflow.name,
         "Description": workflow.description,
-        "URL": workflow.url,
-        "Checksum": workflow.checksum,
+        "URL": workflow.url or UNKNOWN["URL"],
+        "Checksum": workflow.checksum or UNKNOWN["Checksum"],
         "Version": workflow.version,
     }
     rid = _leased_for(session, workflow.checksum) if workflow.checksum else leased
@@ -77,7 +109,11 @@ def lookup(session: Catalog, rid: str) -> Workflow:
     Raises:
         DerivaMLNotFoundError: there is none.
     """
-    found = _read(session, select(session, table(session), {"RID": check_rid(rid)}))
+    return _read(session, [_row_of(session, rid)])[0]
+
+
+def _row_of(session: Catalog, rid: str) -> Row:
+    found = select(session, table(session), {"RID": check_rid(rid)})
     if not found:
         raise DerivaMLNotFoundError(f"No workflow has the RID {rid}. `ml.find_workflows()` lists the workflows.")
     return found[0]
@@ -89,7 +125,7 @@ def lookup_by_url(session: Catalog, url_or_checksum: str) -> Workflow:
     Raises:
         DerivaMLNotFoundError: there is none.
     """
-    for column in ("Checksum", "URL"):
+    for column in ("Checksum", "URL") if url_or_checksum not in UNKNOWN.values() else ():
         rows = select(session, table(session), {column: url_or_checksum}, sort=("RCT", "RID"), limit=1)
         if rows:
             return _read(session, rows)[0]

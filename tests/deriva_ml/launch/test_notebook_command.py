@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from catalog_says import said_of
 from launch_lab import BEGIN, STAGE, call, commit, git, start, write_notebook, write_project
 
 from deriva_ml import DerivaML, Workflow
@@ -60,6 +61,7 @@ def newest(home: Path) -> tuple[DerivaML, ExecutionRecord]:
 
 
 def outputs(ml: DerivaML, record: ExecutionRecord) -> dict[str, Asset]:
+    assert said_of(ml.session, record.execution_rid).broken() == []
     return {asset.filename: asset for asset in ml.list_execution_assets(record.execution_rid, "Output")}
 
 

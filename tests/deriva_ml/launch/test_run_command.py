@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from catalog_says import said_of
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from launch_lab import call, call_each, git, write_project
@@ -53,6 +54,7 @@ def test_a_run_is_recorded_with_its_choices_settings_and_hydra_files(place: tupl
     names = {asset.filename for asset in ml.list_execution_assets(record.execution_rid)}
     assert {"weights.txt", "metrics.jsonl"} <= names
     assert sum(name.startswith("hydra-") for name in names) == 3
+    assert said_of(ml.session, record.execution_rid).broken() == []
 
 
 def test_the_workflow_is_the_file_of_the_model_function(place: tuple[Path, Path]) -> None:
@@ -103,6 +105,7 @@ def test_what_a_failed_run_left_is_kept_and_it_ends_failed(place: tuple[Path, Pa
     assert str(record.status) == "Failed"
     kept = {asset.filename for asset in ml.list_execution_assets(record.execution_rid, "Output")}
     assert {"weights.txt", "metrics.jsonl"} <= kept
+    assert said_of(ml.session, record.execution_rid).broken() == []
 
 
 WRONG = [

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from catalog_says import said_of
 from launch_lab import call, write_project
 
 from deriva_ml import DerivaML, Workflow
@@ -39,6 +40,8 @@ def children(home: Path, parent: str) -> list[tuple[int, str]]:
     links = select(
         ml.session, TableName(ml.ml_schema, "Execution_Execution"), {"Execution": parent}, sort=("Sequence",)
     )
+    for rid in (parent, *(row["Nested_Execution"] for row in links)):
+        assert said_of(ml.session, rid).broken() == []
     return [(row["Sequence"], str(ml.lookup_execution(row["Nested_Execution"]).status)) for row in links]
 
 
