@@ -73,7 +73,8 @@ class CheckReport:
 
     def render(self) -> str:
         """Return the report as text, the worst first."""
-        seen = ", ".join(f"{count} {what}" for what, count in sorted(self.looked_at.items())) or "nothing"
+        looked = sorted((what, number) for what, number in self.looked_at.items() if number)
+        seen = ", ".join(counted(number, what.removesuffix("s")) for what, number in looked) or "nothing"
         lines = [str(finding) for finding in sorted(self.findings, key=lambda one: (-one.weight, one.where, one.kind))]
         return "\n".join([*lines, f"{self._verdict()}. Looked at: {seen}."])
 
@@ -83,7 +84,8 @@ class CheckReport:
             return "All whole"
         fatal = sum(finding.weight is Weight.FATAL for finding in wrong)
         by_machine = sum(finding.remedy is not None for finding in wrong)
-        repaired = f"; `{COMMAND}` puts {by_machine} of them right" if by_machine else ""
+        which = "all" if by_machine == len(wrong) else by_machine
+        repaired = f"; `{COMMAND}` puts {which} of them right" if by_machine else ""
         return f"{counted(len(wrong), 'finding')}, {fatal} of them fatal{repaired}"
 
 

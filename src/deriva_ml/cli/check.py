@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -84,6 +85,7 @@ def _checked(
         session = server().session if server is not None else None
         repairs: list[Repair] = []
         if repair and report.remedies:
+            logging.getLogger("deriva_ml").setLevel(logging.ERROR)  # each repair is told by a line of its own
             repairs = list(repaired(report.remedies, _sessions(place, session), read_data=read_data))
             report = check_home(place, read_data=read_data, fresh=False)
     if session is not None:

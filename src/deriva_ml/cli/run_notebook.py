@@ -55,17 +55,12 @@ class _Command(click.Command):
 def command(
     notebook: Path,
     overrides: tuple[str, ...],
-    host: str | None,
-    catalog: str | None,
-    file: Path | None,
-    pairs: tuple[tuple[str, str], ...],
-    kernel: str | None,
     inspect: bool,
     list_configs: bool,
     info: str | None,
     cfg: str | None,
-    log_output: bool,
     allow_dirty: bool,
+    **how: Any,
 ) -> None:
     """Run a notebook, recorded: the executed notebook, a rendering to read and the log are kept.
 
@@ -80,16 +75,16 @@ def command(
         if list_configs:
             click.echo(notebook_menu(notebook))
         else:
-            chosen = [*overrides, *catalog_overrides(host, catalog)]
+            chosen = [*overrides, *catalog_overrides(how["host"], how["catalog"])]
             show_config(notebook, chosen, ["--info", info] if info else ["--cfg", str(cfg)])
     elif inspect:
         from deriva_ml.launch.kernel import kernel_for, language_of
         from deriva_ml.launch.notebook_cells import parameters_of
 
-        name = kernel_for(notebook, kernel)
+        name = kernel_for(notebook, how["kernel"])
         click.echo(parameters_of(notebook.absolute(), name, language_of(name)))
     else:
-        _run(notebook, overrides, host, catalog, file, pairs, kernel, log_output)
+        _run(notebook, overrides, **how)
 
 
 def _run(
