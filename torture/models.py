@@ -23,10 +23,10 @@ from deriva_local.service.app import Service
 from deriva_ml import DerivaML
 from deriva_ml.execution import liveness
 from deriva_ml.execution.run import lock_file
-from torture import story
+from torture import scenes, story
 from torture.tally import Tally
 
-sys.path.insert(0, str(story.TESTS / "deriva_local" / "conformance"))
+sys.path.insert(0, str(scenes.TESTS / "deriva_local" / "conformance"))
 life_model: Any = importlib.import_module("test_life_model")
 catalog_model: Any = importlib.import_module("test_kit_fuzz")
 EXAMPLES, STEPS = 6, 40

@@ -34,8 +34,7 @@ Work = Callable[[], None]
 def campaign(work: Path, seconds: float, seed: int) -> Tally:
     """Let runs be made and brought, round after round, and judge each home; again until the time is over."""
     tally = Tally("offline, brought and loaded by dying processes")
-    story.template(work)
-    _furnish_template(work)
+    _furnish_template(story.template(work))
     end, chance = time.monotonic() + seconds, random.Random(seed)
     while not tally.points or time.monotonic() < end:
         _home(work, chance, end, tally)
@@ -43,14 +42,15 @@ def campaign(work: Path, seconds: float, seed: int) -> Tally:
     return tally
 
 
-def _furnish_template(work: Path) -> None:
+def _furnish_template(template: Path) -> None:
     """Add what runs read offline: a dataset version and an asset that this machine keeps."""
+    work = template.parent
     home, trouble = story.renew(work), work / "trouble.txt"
     story.child(lambda: _furnish(home), trouble)
     if trouble.exists():
         raise RuntimeError(trouble.read_text())
-    shutil.rmtree(work / "template")
-    home.rename(work / "template")
+    shutil.rmtree(template)
+    home.rename(template)
 
 
 def _furnish(home: Path) -> None:

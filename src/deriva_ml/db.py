@@ -5,8 +5,6 @@ Only this file and :mod:`deriva_ml.files` know how bytes become durable.
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
 import time
 from array import array
@@ -27,7 +25,7 @@ from deriva_ml.errors import (
     DerivaMLStateInconsistency,
 )
 from deriva_ml.files import fsync_folder, locked
-from deriva_ml.forks import generation, inside, refuse_cut, set_aside
+from deriva_ml.forks import Connection, generation, inside, refuse_cut
 
 T = TypeVar("T")
 
@@ -40,8 +38,8 @@ BLOCK = 64 * 1024
 LOG_BYTES = 4 * 1024 * 1024
 
 
-class _Connection(apsw.Connection):
-    """A connection of ours: it says clearly when the disk fails, and no thread closes it while another one forks."""
+class _Connection(Connection):
+    """A connection that says clearly when the disk fails, where it reads as where it writes."""
 
     def execute(self, *given: Any, **named: Any) -> apsw.Cursor:
         try:
@@ -50,20 +48,6 @@ class _Connection(apsw.Connection):
             raise _disk_failed(self.filename, error) from error
         except apsw.CorruptError as error:
             raise _damaged(self.filename, error) from error
-
-    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if not is_finalizing():
-            with inside():
-                self.close()
-
-
-def _after_fork() -> None:
-    for connection in apsw.connections():
-        if isinstance(connection, _Connection):
-            set_aside(connection)
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 def _disk_failed(path: object, error: apsw.Error) -> DerivaMLReadOnlyError:

@@ -19,7 +19,7 @@ from weakref import WeakSet
 
 import apsw
 
-from deriva_local.store.forks import inside, refuse_cut, set_aside
+from deriva_local.store.forks import Connection, inside, refuse_cut
 from deriva_local.store.place import FullDisk, ReadOnlyStore, StoreProblem
 from deriva_local.wire.errors import Refusal, busy, forbidden
 
@@ -147,19 +147,7 @@ def _make_room() -> None:
             each.rest()
 
 
-class _Connection(apsw.Connection):
-    """A connection of ours, which no thread closes while another one forks."""
-
-    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-        if not is_finalizing():
-            with inside():
-                self.close()
-
-
 def _after_fork() -> None:
-    for connection in apsw.connections():
-        if isinstance(connection, _Connection):
-            set_aside(connection)
     for connections in tuple(_OPEN):
         connections.forget()
 
@@ -171,7 +159,7 @@ def opened(path: Path, patience: float = PATIENCE, create: bool = False) -> apsw
     """Return a new connection, to a thread that is inside, with everything set that a durable store needs."""
     refuse_cut(path)
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if create else 0)
-    connection = _Connection(str(path), flags=flags, statementcachesize=STATEMENTS)
+    connection = Connection(str(path), flags=flags, statementcachesize=STATEMENTS)
     if connection.readonly("main"):
         connection.close()
         raise ReadOnlyStore(READ_ONLY.format(path=path))

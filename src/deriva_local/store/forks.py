@@ -7,9 +7,10 @@ child. So each thread has a lock of its own, which it holds while it is :func:`i
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ _LOCKS: dict[int, Any] = {}
 _turn = threading.RLock()
 """Held by the thread that forks; whoever wants to go inside meanwhile waits for it."""
 _FILES: set[int] = set()
+_LEFT: list[apsw.Connection] = []
 _CUT: set[str] = set()
 """Databases that this process must not use, as a transaction of its parent's was open in them."""
 
@@ -109,6 +111,25 @@ def own_file(path: Path, flags: int) -> Iterator[int]:
             close_file(descriptor)
 
 
+class Connection(apsw.Connection):
+    """A connection that no thread closes while another one forks, and no child before it is clear how."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        self.born = os.getpid()
+        super().__init__(*arguments, **named)
+
+    def __del__(
+        self, getpid: Callable[[], int] = os.getpid, is_finalizing: Callable[[], bool] = sys.is_finalizing
+    ) -> None:
+        if is_finalizing():
+            return
+        if self.born != getpid():  # a child, whose first act is to drop what the threads held that it does not have
+            _LEFT.append(self)
+            return
+        with inside():
+            self.close()
+
+
 def refuse_cut(path: Path) -> None:
     """Let a database be opened of which this process has inherited nothing half done.
 
@@ -116,7 +137,7 @@ def refuse_cut(path: Path) -> None:
         StoreProblem: another thread, or this one, was in the middle of a write when its parent forked.
     """
     if not _Now.whole:
-        reason = f"while another thread of its parent had been writing for {PATIENCE:.0f} seconds"
+        reason = f"while another thread of its parent had been at it for {PATIENCE:.0f} seconds"
     elif _CUT and str(path.resolve()) in _CUT:
         reason = "inside a transaction of its parent's"
     else:
@@ -125,24 +146,6 @@ def refuse_cut(path: Path) -> None:
         f"This process was forked {reason}: it cannot use {path}. Nothing is lost, and the parent goes on. "
         "Fork at another moment, or start the worker with the method `spawn`."
     )
-
-
-def set_aside(connection: apsw.Connection) -> None:
-    """In a child: close a connection of the parent's, so that SQLite takes locks anew when this process opens the file.
-
-    As long as it is open, SQLite believes that this process holds the locks of its parent; another process that opens the
-    file then takes away the shared memory that this one is writing to. Closing lets go of no lock of the parent's, but
-    it would undo an open transaction: such a connection is never closed, not even when this process ends.
-    """
-    if _Now.whole and connection.txn_state() != apsw.SQLITE_TXN_WRITE:
-        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
-        connection.close()
-        return
-    import ctypes
-
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
-    if _Now.whole:
-        _CUT.add(connection.filename)
 
 
 def _before() -> None:
@@ -177,6 +180,29 @@ def _after_in_child() -> None:
         with suppress(OSError):
             os.close(descriptor)
     _FILES.clear()
+    for connection in {*apsw.connections(), *_LEFT}:
+        if isinstance(connection, Connection):
+            _set_aside(connection)
+    _LEFT.clear()
+
+
+def _set_aside(connection: Connection) -> None:
+    """Close a connection of the parent's, so that SQLite takes locks anew when this process opens the file.
+
+    As long as it is open, SQLite believes that this process holds the locks of its parent; another process that opens the
+    file then takes away the shared memory that this one is writing to. Closing lets go of no lock of the parent's, but
+    it would undo an open transaction: such a connection is never closed, not even when this process ends.
+    """
+    if _Now.whole and connection.txn_state() != apsw.SQLITE_TXN_WRITE:
+        connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1)
+        connection.close()
+        connection.born = os.getpid()
+        return
+    import ctypes
+
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+    if _Now.whole:
+        _CUT.add(connection.filename)
 
 
 os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

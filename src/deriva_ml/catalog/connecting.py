@@ -1,44 +1,73 @@
-"""Connections that no fork cuts in two while they are made: the TLS library has locks that a child would inherit as held.
+"""Sessions that a fork cuts in no two: what their threads hold that a child would inherit as held, in C or in Python.
 
-Making one means to look up names, to read the certificates that are trusted, and to shake hands; all of it in C.
+A connection is made inside: names are looked up, trusted certificates read and hands shaken in C, under locks of the TLS
+library. A session belongs to one thread, and needs no locks; a child that drops those of its parent's threads would wait for them.
 """
 
 from __future__ import annotations
 
+import queue
+from contextlib import nullcontext
 from functools import cache
 from typing import Any
 
 from deriva_ml.forks import inside
 
 
-def make_connections_inside(session: Any) -> None:
-    """Let a ``requests`` session connect inside :func:`deriva_ml.forks.inside`, directly or through a proxy."""
+def make_forkable(session: Any) -> None:
+    """Let the ``requests`` session of one thread hold nothing in a fork, be it direct or through a proxy."""
     for adapter in session.adapters.values():
-        _replace_pools(adapter.poolmanager)
+        _without_locks(adapter.poolmanager)
         adapter.proxy_manager_for = _through_proxies(adapter.proxy_manager_for)
 
 
 def _through_proxies(manager_for: Any) -> Any:
     def manager(proxy: str, **options: Any) -> Any:
-        return _replace_pools(manager_for(proxy, **options))
+        return _without_locks(manager_for(proxy, **options))
 
     return manager
 
 
-def _replace_pools(manager: Any) -> Any:
+def _without_locks(manager: Any) -> Any:
+    manager.pools.lock = nullcontext()
     manager.pool_classes_by_scheme = {scheme: _pool(kind) for scheme, kind in manager.pool_classes_by_scheme.items()}
     return manager
 
 
 @cache
 def _pool(kind: Any) -> Any:
-    """Return the kind of pool whose connections are made inside."""
+    """Return the kind of pool that holds no lock, and whose connections are made inside."""
+    if kind.QueueCls is _Shelf:
+        return kind
 
     def connect(self: Any) -> None:
         with inside():
             kind.ConnectionCls.connect(self)
 
-    if getattr(kind, "is_inside", False):
-        return kind
     connection = type(kind.ConnectionCls.__name__, (kind.ConnectionCls,), {"connect": connect})
-    return type(kind.__name__, (kind,), {"ConnectionCls": connection, "is_inside": True})
+    return type(kind.__name__, (kind,), {"ConnectionCls": connection, "QueueCls": _Shelf})
+
+
+class _Shelf:
+    """Connections that wait to be used again, the last one first, as in ``queue.LifoQueue``."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._waiting: list[Any] = []
+
+    def put(self, connection: Any, block: bool = True, timeout: float | None = None) -> None:
+        """Lay a connection down; raises ``queue.Full`` where there is no room."""
+        if len(self._waiting) >= self._size:
+            raise queue.Full
+        self._waiting.append(connection)
+
+    def get(self, block: bool = True, timeout: float | None = None) -> Any:
+        """Take a connection up; raises ``queue.Empty`` where there is none."""
+        try:
+            return self._waiting.pop()
+        except IndexError:
+            raise queue.Empty from None
+
+    def qsize(self) -> int:
+        """Return how many wait."""
+        return len(self._waiting)

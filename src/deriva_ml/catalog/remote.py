@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urljoin, urlsplit
 
-from deriva_ml.catalog.connecting import make_connections_inside
+from deriva_ml.catalog.connecting import make_forkable
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.clock import monotonic
 from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLOfflineError
@@ -133,7 +133,7 @@ class RemotePort:
         ours = self._is_ours(url)
         session = self._session() if ours else requests.Session()
         if not ours:
-            make_connections_inside(session)
+            make_forkable(session)
         with _body(request) as body:
             return session.request(
                 request.method,
@@ -186,7 +186,7 @@ class RemotePort:
                 session_config={**DEFAULT_SESSION_CONFIG, **SESSION, "timeout": (CONNECT_TIMEOUT, self._timeout)},
             )
             _settle_retries(binding._session)
-            make_connections_inside(binding._session)
+            make_forkable(binding._session)
             held = self._held.value = (wanted, binding)
         return held[1]._session
 

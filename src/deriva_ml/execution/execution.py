@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -24,6 +23,7 @@ from deriva_ml.execution.commit import commit, committed_outputs
 from deriva_ml.execution.configuration import ExecutionConfiguration, measured, plain
 from deriva_ml.execution.create import Created, Place
 from deriva_ml.execution.features import discard_features, stage_features
+from deriva_ml.execution.folders import forget_dry_run
 from deriva_ml.execution.listings import InputDatasets, UploadedAssets
 from deriva_ml.execution.outputs import Outputs
 from deriva_ml.execution.pending import pending_of
@@ -70,7 +70,7 @@ class Execution:
         self.datasets = InputDatasets(created.bags if created else ())
         self._inputs = list(created.assets) if created else inputs.known_paths(run)
         if run.dry:
-            weakref.finalize(self, _forget_dry_run, run.store.workspace, generation())
+            weakref.finalize(self, forget_dry_run, run.store.workspace, generation())
         else:  # a process that ends in order leaves what it has created and not begun to others
             weakref.finalize(self, liveness.release, run.lock_file("create"))
 
@@ -177,10 +177,7 @@ class Execution:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the run: Running → Stopped, or Failed with the error, which goes on its way. ``sys.exit(0)`` is no error.
-
-        A forked worker that leaves the block does not speak for the run: it goes on in the process that began it.
-        """
+        """End the run, in the process that began it: Running → Stopped, or Failed with the error. ``sys.exit(0)`` is no error."""
         if liveness.held_here(self._run.lock_file("run")) and self.status is S.Running:
             if error is None or (isinstance(error, SystemExit) and not error.code):
                 self.execution_stop()
@@ -499,9 +496,3 @@ class Execution:
         """Return whether this execution ran others."""
         session, store = self._run.session, self._run.store
         return not self._run.dry and bool(nesting.children_known(session, store, self._run.rid, False))
-
-
-def _forget_dry_run(workspace: Path, born: int) -> None:
-    """Remove the workspace of a dry run, in the process that made it: a forked worker goes before its parent does."""
-    if born == generation():
-        shutil.rmtree(workspace, ignore_errors=True)

@@ -15,6 +15,7 @@ from deriva_ml.execution.run import lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
+from deriva_ml.forks import generation
 from deriva_ml.rid import is_local, rid_list
 
 
@@ -53,3 +54,9 @@ def _done(store: ExecutionStore, found: Registered) -> bool:
 
 def _size(folder: Path) -> int:
     return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_symlink() or path.is_file())
+
+
+def forget_dry_run(workspace: Path, born: int) -> None:
+    """Remove the workspace of a dry run, in the process that made it: a forked worker goes before its parent does."""
+    if born == generation():
+        shutil.rmtree(workspace, ignore_errors=True)

@@ -277,7 +277,8 @@ def test_many_assets_of_one_name_stay_cheap(exe: Execution, elsewhere: Path) -> 
     staging = exe._run.staging
     table = exe._run.session.model().find_asset_table("Image")
     assert table.name == TableName("domain", "Image")
-    store = exe._run.store.database.connection()
+    with exe._run.store.database.transaction() as store:  # this thread's connection
+        pass
     steps = [0]
 
     def count() -> bool:
