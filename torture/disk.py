@@ -4,7 +4,7 @@ Python's own file functions are wrapped, and SQLite gets a VFS of its own. For a
 """
 
 # os itself is wrapped here, and pathlib would come back through the tap:
-# ruff: noqa: PTH100, PTH110, PTH112, PTH115, PTH116, PTH118
+# ruff: noqa: PTH100, PTH110, PTH112, PTH115, PTH118
 from __future__ import annotations
 
 import builtins
@@ -163,8 +163,7 @@ def _wrap_descriptors(tap: Tap) -> None:
         return int(tap.write(step, bytes(data), lambda part: real_pwrite(descriptor, part, offset)))
 
     def truncate(descriptor: int, size: int) -> None:
-        facts = {"inode": os.fstat(descriptor).st_ino, "size": size}
-        tap.around(Step("truncate", _named(descriptor), facts), lambda: real_truncate(descriptor, size))
+        tap.around(Step("truncate", _named(descriptor), {"size": size}), lambda: real_truncate(descriptor, size))
 
     def sync(name: str) -> None:
         real = getattr(os, name)
@@ -173,7 +172,7 @@ def _wrap_descriptors(tap: Tap) -> None:
             number = file if isinstance(file, int) else file.fileno()
             path = _named(number)
             what = "sync folder" if os.path.isdir(path) else "sync"
-            return tap.around(Step(what, path, {"inode": os.fstat(number).st_ino}), lambda: real(file))
+            return tap.around(Step(what, path), lambda: real(file))
 
         setattr(os, name, call)
 
@@ -194,7 +193,7 @@ def _position(descriptor: int) -> int:
 
 
 def _writing(descriptor: int, path: str, offset: int, data: Any) -> Step:
-    return Step("write", path, {"inode": os.fstat(descriptor).st_ino, "offset": offset, "data": bytes(data)})
+    return Step("write", path, {"offset": offset, "data": bytes(data)})
 
 
 class _Raw(io.FileIO):
@@ -206,7 +205,7 @@ class _Raw(io.FileIO):
     def write(self, data: Any) -> int:  # type: ignore[override]
         content = bytes(data)
         offset = self.seek(0, os.SEEK_END) if "a" in self.mode else self.tell()
-        facts = {"inode": os.fstat(self.fileno()).st_ino, "offset": offset, "data": content}
+        facts = {"offset": offset, "data": content}
         return int(self.tap.write(Step("write", self.path, facts), content, super().write))
 
     def readinto(self, buffer: Any) -> int | None:  # type: ignore[override]
@@ -282,25 +281,22 @@ class _WatchedFile(apsw.VFSFile):
         self._new = not there and path.endswith(("-wal", "-journal"))
         super().__init__("unix", name, flags)
 
-    def _facts(self, **more: Any) -> dict[str, Any]:
-        return {"inode": os.stat(self.path).st_ino if os.path.exists(self.path) else 0, "sqlite": True, **more}
-
     def xWrite(self, data: bytes, offset: int) -> None:
-        step = Step("write", self.path, self._facts(offset=offset, data=bytes(data)))
+        step = Step("write", self.path, {"sqlite": True, "offset": offset, "data": data})
         write = super().xWrite
         try:
-            self.tap.write(step, bytes(data), lambda part: write(part, offset))
+            self.tap.write(step, data, lambda part: write(part, offset))
         except OSError as error:
             kind = apsw.FullError if error.errno == errno.ENOSPC else apsw.IOError
             raise _said(error, kind, apsw.SQLITE_IOERR_WRITE) from None
 
     def xTruncate(self, size: int) -> None:
-        step = Step("truncate", self.path, self._facts(size=size))
+        step = Step("truncate", self.path, {"sqlite": True, "size": size})
         truncate = super().xTruncate
         self._through(step, lambda: truncate(size), apsw.SQLITE_IOERR_TRUNCATE)
 
     def xSync(self, flags: int) -> None:
-        step = Step("sync", self.path, self._facts(names=self._new))
+        step = Step("sync", self.path, {"sqlite": True, "names": self._new})
         sync = super().xSync
         self._through(step, lambda: sync(flags), apsw.SQLITE_IOERR_FSYNC)
         self._new = False

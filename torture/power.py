@@ -14,7 +14,7 @@ from pathlib import Path
 from torture import story
 from torture.disk import SYNCS, Step, Tap, install
 from torture.platter import MOODS, Disk, Event
-from torture.scenes import LOSING_POWER, Scene, told_in
+from torture.scenes import LOSING_POWER, Scene, fitting, told_in
 from torture.tally import Tally
 
 Cut = tuple[int, int, str]
@@ -24,18 +24,17 @@ Cut = tuple[int, int, str]
 def campaign(work: Path, seconds: float, seed: int) -> Tally:
     """Cut the power after each acknowledgement, after each sync, then at any moment, until the time is over."""
     tally, chance = Tally("power loss"), random.Random(seed)
-    records = [_record(work, scene) for scene in LOSING_POWER]
+    scenes = fitting(LOSING_POWER, seconds, chance)
+    records = [_record(work, scene) for scene in scenes]
     end, seen, cuts = time.monotonic() + seconds, set[str](), Counter[int]()
     for scene, moment, mood in chain(_cuts(records, chance), _any(records, chance)):
         if time.monotonic() > end and tally.points:
             break
-        digest = _point(work, LOSING_POWER[scene], records[scene][:moment], mood, chance, seen, tally)
+        digest = _point(work, scenes[scene], records[scene][:moment], mood, chance, seen, tally)
         cuts[scene] += digest not in seen
         seen.add(digest)
     tally.name = f"power loss ({len(seen):,} different disks)"
-    tally.notes = [
-        f"power cuts in {LOSING_POWER[scene].name}: {count:,} different disks" for scene, count in cuts.items()
-    ]
+    tally.notes = [f"power cuts in {scenes[scene].name}: {count:,} different disks" for scene, count in cuts.items()]
     return tally
 
 

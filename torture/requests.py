@@ -25,7 +25,7 @@ from deriva_ml.errors import DerivaMLException, DerivaMLOfflineError
 from deriva_ml.schema import create_ml_catalog
 from torture import story
 from torture.again import patient
-from torture.scenes import SCENES, SIZE, Scene, furnish, life_story, recover, settle, told_in
+from torture.scenes import SCENES, SHORT, SIZE, Scene, fitting, furnish, life_story, recover, settle, told_in
 from torture.tally import Tally
 from torture.wire import Server
 
@@ -47,27 +47,29 @@ def campaign(work: Path, seconds: float, seed: int) -> Tally:
     """Try pairs of request and kind, by both roads, until all have been tried or the time is over."""
     chance, end = random.Random(seed), time.monotonic() + seconds
     tally, server = Tally("every request"), Server(work / "served")
+    together = TOGETHER if seconds > SHORT else 2
     try:
         served = Served(work, server.address)
-        scenes = [_requests(work, scene) for scene in SCENES]
-        pairs = [(scene, *pair) for scene, kinds in enumerate(scenes) for pair in _pairs(kinds)]
+        scenes = fitting(SCENES, seconds, chance)
+        asked = [_requests(work, scene) for scene in scenes]
+        pairs = [(scene, *pair) for scene, kinds in enumerate(asked) for pair in _pairs(kinds)]
         there = _pairs(served.requests())
         waiting, sent = chance.sample(pairs, len(pairs)), chance.sample(there, len(there))
         tried = over = 0
         while (waiting or sent) and (time.monotonic() < end or not tally.points):
             if waiting:
                 scene, number, kind = waiting.pop()
-                _point(work, SCENES[scene], number, kind, tally)
+                _point(work, scenes[scene], number, kind, tally)
                 tried += 1
             if len(sent) * len(pairs) >= len(waiting) * len(there) and sent:  # both end at the same time
-                some, sent = sent[:TOGETHER], sent[TOGETHER:]
+                some, sent = sent[:together], sent[together:]
                 served.points(some, chance, tally)
                 over += len(some)
     finally:
         server.stop(signal.SIGKILL)
     tally.name = f"every request ({tried + over:,} of {len(pairs) + len(there):,} pairs)"
     tally.notes = [
-        f"requests in process: {tried:,} of {len(pairs):,} pairs ({sum(map(len, scenes)):,} requests of {len(SCENES)} scenes with what can go wrong)",
+        f"requests in process: {tried:,} of {len(pairs):,} pairs ({sum(map(len, asked)):,} requests of {len(scenes)} scenes with what can go wrong)",
         f"requests over HTTP: {over:,} of {len(there):,} pairs",
     ]
     return tally

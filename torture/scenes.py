@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import importlib
 import os
+import random
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import apsw
+
+from deriva_local.store.connections import preallocate_log
 from deriva_ml.catalog import objects, session
 from deriva_ml.catalog.embedded import EmbeddedPort
 from deriva_ml.check.findings import Weight
@@ -63,8 +67,19 @@ def told_in(home: Path) -> Any:
 
 
 def furnish(home: Path) -> None:
-    """Make a home with what a run needs."""
+    """Make a home with what a run needs, closed."""
     life_story.prepare(home, SIZE.values)
+    closed(home)
+
+
+def closed(home: Path) -> None:
+    """Let go of a home's files, and empty the logs: whoever opens it next would bring all of them into the databases once more."""
+    life_story.DerivaML(working_dir=home).session.port.close()
+    for path in home.rglob("*.sqlite"):
+        with apsw.Connection(str(path)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.close()
+        preallocate_log(path)
 
 
 def live(home: Path, told: Told) -> None:
@@ -262,6 +277,7 @@ def lived_in(home: Path) -> None:
             told("kept", rid=exe.rid)
         else:
             exe.abort("a mistake")
+    closed(home)
 
 
 def keep_house(home: Path, told: Told) -> None:
@@ -319,6 +335,7 @@ def with_pictures(home: Path) -> None:
     killed_in("commit")(home)
     settle(home)
     life_story.DerivaML(working_dir=home).add_dataset_element_type("Picture")
+    closed(home)
 
 
 def collect(home: Path, told: Told) -> None:
@@ -433,6 +450,15 @@ SCENES = (
     Scene("datasets and inputs", with_pictures, collect, collect_again, is_collected),
     Scene("a store of an older version", of_older_version, bring_up_to_date),
 )
+SHORT = 60
+"""Seconds that are too few to prepare every scene."""
+
+
+def fitting(scenes: Sequence[Scene], seconds: float, chance: random.Random) -> list[Scene]:
+    """Return the scenes that there is time for: all of them, or one by chance."""
+    return list(scenes) if seconds > SHORT else [chance.choice(scenes)]
+
+
 LOSING_POWER = (
     *(scene for scene in SCENES if scene.act is not found),
     Scene(

@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -24,7 +24,7 @@ from deriva_ml.errors import DerivaMLException
 from torture import story
 from torture.again import patient
 from torture.disk import READS, Step, Tap, install
-from torture.scenes import SCENES, Scene, told_in
+from torture.scenes import SCENES, Scene, fitting, told_in
 from torture.tally import Tally, total
 
 ERRORS = {name: getattr(errno, name) for name in ("EIO", "ENOSPC", "EACCES", "EPERM", "EMFILE")}
@@ -48,8 +48,8 @@ KINDS = {
 between two changes is a kill before the second."""
 OPENED = ("EACCES", "EMFILE" + AGAIN, READ_ONLY)
 """The same for the opening of a file that is there, to write to it."""
-INSIDE = (TORN, KILL)
-"""The same for a write of SQLite that follows another one to the same file: any error means the same to it, but the bytes differ."""
+INSIDE = (KILL,)
+"""The same for a write of SQLite that follows another one to the same file: an error means to it what it meant at the first one."""
 SAME = {"remove": "unlink", "rmdir": "unlink", "rename": "replace"}
 GROWS = {"write", "open", "mkdir", "link", "symlink"}
 CHANGES = {*KINDS, *SAME} - {"look", "read"}
@@ -81,30 +81,32 @@ def campaign(work: Path, seconds: float, seed: int) -> Tally:
 
     Without an end of the time, all of them are tried, by as many processes as there are cores.
     """
-    scenes = [_places(work, scene) for scene in SCENES]
-    pairs = _ordered(scenes, random.Random(seed))
+    chance = random.Random(seed)
+    scenes = fitting(SCENES, seconds, chance)
+    places = [_places(work, scene) for scene in scenes]
+    pairs = _ordered(places, chance)
     parts = (os.cpu_count() or 1) if math.isinf(seconds) else 1
     end = time.monotonic() + seconds
-    done = _at_once(
-        [partial(_try, work / f"part-{part}", scenes, pairs[part::parts], end) for part in range(parts)], work
-    )
+    works = [partial(_try, work / f"part-{part}", scenes, places, pairs[part::parts], end) for part in range(parts)]
+    done = _at_once(works, work)
     tally = total([each for each, _ in done])
-    tried = [tuple(pair) for _, some in done for pair in some]
-    steps, tried_steps = sum(map(len, scenes)), len({pair[:2] for pair in tried})
+    tried = [pair for _, some in done for pair in some]
+    steps, tried_steps = sum(map(len, places)), len({pair[:2] for pair in tried})
     tally.name = f"every step ({tried_steps:,} of {steps:,} steps, {len(tried):,} of {len(pairs):,} pairs)"
-    tally.notes = [_told(number, places, pairs, tried) for number, places in enumerate(scenes)]
+    tally.notes = [
+        f"steps of {scene.name}: {_told(number, places[number], pairs, tried)}" for number, scene in enumerate(scenes)
+    ]
     return tally
 
 
 def _told(scene: int, places: Sequence[Place], pairs: Sequence[Pair], tried: Sequence[Pair]) -> str:
-    def of(some: Iterable[Pair]) -> list[Pair]:
-        return [pair for pair in some if pair[0] == scene]
-
-    steps = {pair[1] for pair in of(tried)}
-    sites, reached = {place.site for place in places}, {places[step].site for step in steps}
+    mine, done = ([pair for pair in some if pair[0] == scene] for some in (pairs, tried))
+    steps = {pair[1] for pair in done}
+    outside = [pair for pair in mine if not places[pair[1]].inner]
+    left = len(set(outside) - set(done))
     return (
-        f"steps of {SCENES[scene].name}: {len(steps):,} of {len(places):,}, {len(of(tried)):,} of {len(of(pairs)):,} pairs with "
-        f"what can go wrong, {len(reached):,} of {len(sites):,} places in the code"
+        f"{len(steps):,} of {len(places):,} steps, {len(done):,} of {len(mine):,} pairs with what can go wrong; outside of SQLite's writing "
+        f"{len(outside) - left:,} of {len(outside):,}"
     )
 
 
@@ -197,7 +199,9 @@ def _at_once(works: Sequence[Callable[[], object]], work: Path) -> list[Any]:
     return [pickle.loads(answer.read_bytes()) for answer in answers]
 
 
-def _try(work: Path, scenes: Sequence[Sequence[Place]], pairs: Sequence[Pair], end: float) -> tuple[Tally, list[Pair]]:
+def _try(
+    work: Path, scenes: Sequence[Scene], places: Sequence[Sequence[Place]], pairs: Sequence[Pair], end: float
+) -> tuple[Tally, list[Pair]]:
     """Try pairs until the time is over; return what came of it, and which they were."""
     tally, tried = Tally("every step"), list[Pair]()
     work.mkdir()
@@ -206,8 +210,8 @@ def _try(work: Path, scenes: Sequence[Sequence[Place]], pairs: Sequence[Pair], e
         if time.monotonic() > end and tally.points:
             break
         scene, step, kind = pair
-        story.template(work, SCENES[scene])
-        _point(work, SCENES[scene], scenes[scene][step], kind, tally)
+        story.template(work, scenes[scene])
+        _point(work, scenes[scene], places[scene][step], kind, tally)
         tried.append(pair)
     return tally, tried
 
