@@ -1,7 +1,7 @@
-"""Sessions that a fork cuts in no two: what their threads hold that a child would inherit as held, in C or in Python.
+"""Sessions that a fork may copy at any moment: they have no locks, and connect only while nobody forks.
 
-A connection is made inside: names are looked up, trusted certificates read and hands shaken in C, under locks of the TLS
-library. A session belongs to one thread, and needs no locks; a child that drops those of its parent's threads would wait for them.
+To connect, names are looked up, trusted certificates read and hands shaken, in C and under locks of the TLS library. A
+session belongs to one thread, and needs no lock; a child lets go of those of its parent's threads, and would wait for theirs.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from deriva_ml.forks import inside
 
 
 def make_forkable(session: Any) -> None:
-    """Let the ``requests`` session of one thread hold nothing in a fork, be it direct or through a proxy."""
+    """Let the ``requests`` session of one thread be so, whether it goes directly or through a proxy."""
     for adapter in session.adapters.values():
         _without_locks(adapter.poolmanager)
         adapter.proxy_manager_for = _through_proxies(adapter.proxy_manager_for)
