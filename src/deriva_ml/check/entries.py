@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from deriva_ml.check.findings import Finding, fatal, repairable
+from deriva_ml.check.findings import Finding, fatal, note, repairable
 from deriva_ml.check.remedies import FOLDER, link_again, seal_again, set_aside
 from deriva_ml.clock import from_iso
+from deriva_ml.environment.host import host_name, may_live
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.seal import logged_again
 from deriva_ml.execution.staged import Staged
@@ -34,6 +35,8 @@ class Folder:
     quiet: bool
     ended: float | None = None
     """When the run ended, in seconds since 1970; None for one that goes on, or of which nobody knows."""
+    owned: bool = False
+    """Whether the process that ran it may still be alive, as that of a notebook is, and go on with it without a lock."""
     staged: Staged | None = None
     manifest: bytes | None = None
     """The text of the manifest, read before the entries: what it lists, they have; None where there is no such file."""
@@ -45,7 +48,8 @@ class Folder:
         manifest = (path / MANIFEST).read_bytes() if (path / MANIFEST).is_file() else None
         ended = from_iso(found.stop_time).timestamp() if found.stop_time else None
         staged = Staged(store, found.rid)
-        return cls(path, found.rid, found.status, staged.entries(), quiet, ended, staged, manifest)
+        owned = found.owner.get("host") == host_name() and may_live(found.owner)
+        return cls(path, found.rid, found.status, staged.entries(), quiet, ended, owned, staged, manifest)
 
     @property
     def workspace(self) -> Path:
@@ -112,6 +116,9 @@ def _staged_problems(folder: Folder, entry: Entry, path: Path) -> Iterator[Findi
         )
     elif folder.quiet and folder.status in (S.Stopped, S.Uploaded):
         unwritten = f"{entry.label}: registered, and never written to {path}"
+        if folder.owned:
+            yield note("staged-unwritten", folder, f"{unwritten}; the program that registered it may be about to")
+            return
         yield repairable("staged-unwritten", folder, unwritten, "write it, or `exe.discard_asset(path)`")
 
 

@@ -27,10 +27,12 @@ from deriva_ml.check.kept import (
 )
 from deriva_ml.check.remedies import rebuild, settle
 from deriva_ml.check.rules import row_problems
+from deriva_ml.clock import pause
 from deriva_ml.db import looking
 from deriva_ml.environment.host import host_name, may_live
 from deriva_ml.errors import DerivaMLException, DerivaMLIntegrityError
 from deriva_ml.execution import liveness, manifest
+from deriva_ml.execution.create import CREATING
 from deriva_ml.execution.recover import FORGOTTEN
 from deriva_ml.execution.run import lock_file
 from deriva_ml.execution.staged import Staged
@@ -40,6 +42,7 @@ from deriva_ml.execution.store import SCHEMA_STEPS, STORE, ExecutionStore, Regis
 from deriva_ml.rid import is_local, is_rid
 
 S = ExecutionStatus
+MOMENT = 0.05
 LOOKS = 3
 """How often an execution that changes meanwhile is looked at before what was found counts."""
 
@@ -96,7 +99,11 @@ def _check(
 def _gone(workspace: Path) -> Iterator[Finding]:
     """Yield what it means that there is no store: nothing, where there never was an execution."""
     path = workspace / STORE
-    known = [folder for folder in _folders(workspace) if not (folder / FORGOTTEN).is_file()]
+    known = [
+        path
+        for path in _folders(workspace)
+        if not (path / FORGOTTEN).is_file() and not _in_creation(workspace, path.name)
+    ]
     if known:
         lost = f"it {'is empty' if path.exists() else 'is gone'}, and what it knew of {counted(len(known), 'execution')} with it"
         yield fatal("store-gone", path, lost, RESTORE)
@@ -160,10 +167,18 @@ def _looked_at(store: ExecutionStore, found: Registered, read_data: bool) -> tup
         if not problems or now is None:  # forgotten meanwhile, with its folder
             return folder, problems if now else []
         again = Folder.of(store, now, quiet=is_quiet(store.workspace, now))
-        if (again.entries, again.quiet) == (folder.entries, folder.quiet):
+        if (again.entries, again.quiet) == (folder.entries, folder.quiet) and not _may_pass(folder, problems):
             break
         folder, problems = again, list(folder_problems(again, read_data=read_data))
     return folder, problems
+
+
+def _may_pass(folder: Folder, problems: list[Finding]) -> bool:
+    """Wait a moment, and say so, where a living program may just be writing the manifest of what it has registered."""
+    if not folder.owned or not any(finding.kind in ("manifest-less", "manifest-gone") for finding in problems):
+        return False
+    pause(MOMENT)
+    return True
 
 
 def is_quiet(workspace: Path, found: Registered) -> bool:
@@ -219,10 +234,19 @@ def _is_name(text: str) -> bool:
     return is_rid(text.removeprefix("L-")) and "@" not in text
 
 
+def _in_creation(workspace: Path, rid: str) -> bool:
+    """Return whether the files that describe an execution are being written, or its process died then: the store comes second."""
+    return liveness.told(lock_file(workspace, rid, "create")).get("stage") == CREATING
+
+
 def _unrecorded(workspace: Path, store: ExecutionStore | None) -> Iterator[Finding]:
     """Yield the folders that have something to commit, of which the store knows nothing."""
     for path in _folders(workspace):
         if (store is not None and store.get(path.name) is not None) or (path / FORGOTTEN).is_file():
+            continue
+        if _in_creation(workspace, path.name):
+            if not liveness.alive(lock_file(workspace, path.name, "create")):
+                yield note("execution-left", path, "its creation was cut off before anything was recorded", "remove it")
             continue
         if (path / MANIFEST).is_file():
             yield from _lost(workspace, store, path)

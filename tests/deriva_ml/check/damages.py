@@ -217,7 +217,7 @@ CASES: list[Case] = [
     Case("manifest-checksum", FATAL, manifest("done", lambda content: first_asset(content).update(sha256="0" * 64))),
     Case("manifest-asset", FATAL, manifest("done", lambda content: first_asset(content).update(rid="1-XYZ"))),
     # staged bytes
-    Case("staged-unwritten", USER, on("executions/{stopped}/assets/Image/c.txt", remove)),
+    Case("staged-unwritten", USER, both(row("UPDATE executions SET owner = '{}'"), on("executions/{stopped}/assets/Image/c.txt", remove))),
     Case("staged-kind", FATAL, on("executions/{stopped}/assets/Image/c.txt", to_folder)),
     Case("staged-link", FATAL, on("executions/{stopped}/assets/Image/c.txt", to_link)),
     Case("staged-copy", FATAL, on("executions/{stopped}/assets/**/copied.txt", remove)),

@@ -21,6 +21,7 @@ from deriva_ml.check.findings import CheckReport, Weight
 from deriva_ml.check.remedies import FOLDER
 from deriva_ml.cli.check import command
 from deriva_ml.execution import liveness
+from deriva_ml.execution.create import CREATING
 from deriva_ml.execution.store import SCHEMA_STEPS
 from deriva_ml.names import TableName
 
@@ -137,6 +138,11 @@ def test_every_stage_of_a_run_is_healthy(opened: DerivaML, tmp_path: Path) -> No
     fine()
     exe.commit_output_assets(clean_folder=True)
     fine()
+    later = exe.asset_file_path("Image", "later.txt")
+    assert wrong(opened.check()) == []  # registered after the block, and about to be written
+    later.write_text("later")
+    exe.commit_output_assets(clean_folder=True)
+    fine()
     with pytest.raises(ZeroDivisionError), opened.create_execution(workflow=workflow()) as failed:
         failed.asset_file_path("Image", "never.txt")
         print(1 / 0)
@@ -196,6 +202,20 @@ def test_a_store_that_its_maker_was_killed_over_is_healthy(place: Place) -> None
     other.mkdir()
     change(other / "store.sqlite", "PRAGMA journal_mode=WAL")
     assert place.check().findings == []
+
+
+def test_an_execution_that_is_just_being_created_is_no_stranger(place: Place) -> None:
+    """The files that describe it are written before the store knows it; a process that died then has left them."""
+    (place.folder("9-NEW") / "sealed").mkdir(parents=True)
+    (place.folder("9-NEW") / "sealed" / "configuration.json").write_text("{}")
+    path = place.workspace / "locks" / "9-NEW.create"
+    lock = liveness.take(path, "creating", stage=CREATING)
+    assert place.check_workspace().findings == []
+    said = path.read_bytes()
+    lock.release()
+    path.write_bytes(said)
+    report = place.check_workspace()
+    assert [(finding.kind, finding.weight) for finding in report.findings] == [("execution-left", Weight.NOTE)]
 
 
 def test_a_check_upgrades_nothing(place: Place) -> None:
