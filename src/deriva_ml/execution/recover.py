@@ -141,18 +141,7 @@ def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:
 
 
 def _reconcile(run: Run) -> None:
-    """Make store and catalog agree, whichever of the two knows more; whoever is committing does that himself."""
-    try:
-        lock = liveness.take(run.lock_file("commit"), "a look")
-    except DerivaMLBusyError:
-        return
-    try:
-        _agree(run)
-    finally:
-        lock.leave()
-
-
-def _agree(run: Run) -> None:
+    """Make store and catalog agree, whichever of the two knows more."""
     here, there = run.registered.status, run.row.status()
     passed = {S(row[1]) for row in run.store.history(run.rid)} | {S.Created}
     match verdict(here, there, passed):

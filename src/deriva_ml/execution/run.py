@@ -109,7 +109,8 @@ class Run:
                 f"Execution {self.rid} runs on {host}, or died there: nobody can tell from here. There: `deriva-ml resume {self.rid}`. "
                 f"If you know that it is dead: `deriva-ml mark {self.rid} Pending_Upload --reason …`."
             )
-        liveness.take(self.lock_file(kind), f"Execution {self.rid} cannot be moved from {found.status}").leave()
+        if liveness.alive(self.lock_file(kind)):
+            liveness.take(self.lock_file(kind), f"Execution {self.rid} cannot be moved from {found.status}").leave()
 
     def _tell_end(self, event: Event, was: ExecutionStatus, became: ExecutionStatus) -> None:
         """Tell the catalog how the run ended, and what is known of its inputs, with one sync; then record what it was told."""
@@ -182,7 +183,7 @@ class Run:
 
     def complete(self, detail: str | None, seconds: float, also: Callable[[apsw.Connection], object]) -> None:
         """Record in the store that all is in the catalog, durably there, together with what ``also`` writes."""
-        self.store.change(self.rid, Event.COMMITTED, detail, {**self._known(), "upload_duration": seconds}, also)
+        self.store.complete(self.rid, detail, {**self._known(), "upload_duration": seconds}, also)
 
     def go(self, target: ExecutionStatus, detail: str | None, *, is_error: bool) -> None:
         """Go to the state ``target``, whichever event leads there; to the present one, with the message alone.

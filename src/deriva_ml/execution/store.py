@@ -267,6 +267,19 @@ class ExecutionStore:
                 also(connection)
         return was, became
 
+    def complete(
+        self, rid: str, detail: str | None, values: Mapping[str, Any], also: Callable[[apsw.Connection], object]
+    ) -> None:
+        """Let ``rid`` be committed, as :meth:`change` does; somebody who saw it in the catalog may have written the state down already."""
+        with self.database.transaction() as connection:
+            was = self._status(connection, rid)
+            if was is ExecutionStatus.Uploaded:
+                _assign(connection, rid, {"detail": detail, **values})
+            else:
+                became = follow(was, Event.COMMITTED, rid)
+                self._write_state(connection, rid, Event.COMMITTED, was, became, detail, values)
+            also(connection)
+
     def adopt(self, rid: str, status: ExecutionStatus, detail: str | None) -> None:
         """Take over the state that the catalog has, as somebody else drove the execution there."""
         with self.database.transaction() as connection:

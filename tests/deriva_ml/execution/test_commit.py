@@ -19,6 +19,7 @@ from deriva_ml.errors import DerivaMLOfflineError
 from deriva_ml.execution import ExecutionStatus
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.report import UploadProgress
+from deriva_ml.execution.run import Run
 from deriva_ml.files import hash_file
 
 S = ExecutionStatus
@@ -429,6 +430,25 @@ def test_an_execution_whose_creation_fails_is_aborted_with_the_reason(
     assert aborted >= 5
     weather.left = None
     assert lab.executions.store.select("status = 'Created'")
+
+
+def test_whoever_looks_between_the_two_ends_of_a_commit_takes_nothing_from_it(
+    local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The catalog is Uploaded a moment before the store is, and a process that is opened then follows the catalog."""
+    exe = stage(local_lab, workflow, a="one")
+    real, seen = Run.completed_in_catalog, list[ExecutionStatus]()
+
+    def completed(run: Run, *given: Any) -> float:
+        seconds = real(run, *given)
+        seen.append(DerivaML().resume_execution(exe.rid).status)
+        return seconds
+
+    monkeypatch.setattr(Run, "completed_in_catalog", completed)
+    assert exe.commit_output_assets().errors == []
+    assert seen == [S.Uploaded]
+    assert (exe.status, exe.pending_summary().has_pending) == (S.Uploaded, False)
+    assert exe.commit_output_assets().total_uploaded == 0
 
 
 def test_the_second_committer_is_told_who_and_since_when(local_lab: DerivaML, workflow: Workflow) -> None:

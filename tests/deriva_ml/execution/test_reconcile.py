@@ -67,17 +67,6 @@ def at(ml: DerivaML, workflow: Workflow) -> Callable[[ExecutionStatus, Execution
     return make
 
 
-def test_whoever_commits_is_left_to_make_both_agree(
-    ml: DerivaML, at: Callable[[ExecutionStatus, ExecutionStatus], Execution]
-) -> None:
-    """The catalog is Uploaded a moment before the store is; what follows it then would take the end from the committer."""
-    exe = at(S.Pending_Upload, S.Uploaded)
-    ml.executions.store.annotate(exe.rid, owner='{"host": "elsewhere"}')
-    with liveness.holding(lock_file(ml.workspace, exe.rid, "commit"), "a commit"):
-        assert ml.resume_execution(exe.rid).status is S.Pending_Upload
-    assert ml.resume_execution(exe.rid).status is S.Uploaded
-
-
 def test_resuming_settles_every_pair(ml: DerivaML, at: Callable[[ExecutionStatus, ExecutionStatus], Execution]) -> None:
     for here, there in PAIRS:
         exe = at(here, there)
