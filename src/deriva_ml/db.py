@@ -305,7 +305,8 @@ class _Line:
 
     def through(self, piece: _Piece[T], connection: apsw.Connection, one_statement: bool) -> T:
         if self.writer == threading.get_ident():  # a signal's handler writes while its thread does
-            return piece.work(connection)
+            with inside():
+                return piece.work(connection)
         self.waiting.append(piece)
         try:
             with self.turn, _said_clearly(connection):

@@ -70,6 +70,35 @@ def test_a_fork_waits_for_the_transactions_of_other_threads(tmp_path: Path) -> N
     assert values(database) == [1, 2, 3]
 
 
+def test_a_fork_does_not_wait_for_another_process_to_end_its_transaction(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forks, "PATIENCE", 5.0)
+    database, (holding, tell), (over, end) = LocalDatabase(tmp_path / "s.sqlite", STEPS), os.pipe(), os.pipe()
+    values(database)
+    other = os.fork()
+    if other == 0:
+        with database.transaction() as connection:
+            connection.execute("INSERT INTO a VALUES (2)")
+            os.write(tell, b"!")
+            os.read(over, 1)
+        os._exit(0)
+    os.read(holding, 1)
+    works: list[Callable[[], object]] = [
+        lambda: database.write_one("INSERT INTO a VALUES (3)", ()),
+        lambda: database.write_together(lambda connection: connection.execute("INSERT INTO a VALUES (4)")),
+    ]
+    threads = [threading.Thread(target=work) for work in works]
+    for thread in threads:
+        thread.start()
+    found = forked(lambda: values(database) == [1])
+    os.write(end, b"!")
+    for thread in threads:
+        thread.join(SECONDS)
+    assert (found, os.waitpid(other, 0)[1]) == (0, 0)
+    assert values(database) == [1, 2, 3, 4]
+
+
 def test_a_fork_that_waits_too_long_makes_a_child_that_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
