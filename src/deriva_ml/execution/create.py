@@ -231,11 +231,14 @@ def upload_metadata(run: Run) -> None:
 
 
 def identified_metadata(run: Run) -> list[Entry]:
-    """Return the files that describe the run, with RIDs that are durable in the catalog before the store names them."""
+    """Return the files that describe the run, with RIDs that are durable in the catalog before the store names them.
+
+    RIDs that the store has are durable there; that the catalog has an equal file already is found again after a power cut.
+    """
     sealed = [entry for entry in run.staged.entries(EntryState.SEALED) if entry.mode is Mode.RECORD]
     entries = identify(run.session, sealed)
     if any(entry.rid != before.rid for entry, before in zip(entries, sealed, strict=True)):
-        entries = run.staged.save(entries)
+        entries = run.staged.save(entries, durable=any(before.rid is None for before in sealed))
     return entries
 
 

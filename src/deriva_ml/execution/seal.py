@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from deriva_ml.execution.staging import has_changed, link, reused_path, stamp
 from deriva_ml.files import BLOCK, copy_hashed, fsync_folder, hash_file, make_folder, write_whole
 from deriva_ml.names import TableName
 
-AT_ONCE = 4
+AT_ONCE, A_FEW = 4, 5
 TOGETHER = 200
 """How many sealed files are marked in one transaction."""
 PULSE = 32 * BLOCK
@@ -154,12 +154,13 @@ def seal(run: Run, progress: Progress | None) -> None:
     make_folder(folder)
     logged = _write_logged(run)
     pending, over = run.staged.entries(EntryState.PENDING), threading.Event()
-    with ThreadPoolExecutor(AT_ONCE) as threads:  # one waits for the disk while the next one reads
-        each = threads.map if len(pending) > 1 else map
+    with ThreadPoolExecutor(AT_ONCE) as threads:
         try:
             for start in range(0, len(pending), TOGETHER):
                 together = pending[start : start + TOGETHER]
-                sealed = list(each(lambda entry: _seal_one(run, entry, _pulse(run, entry, progress, over)), together))
+                sealed = _sealed(
+                    threads, together, lambda entry: _seal_one(run, entry, _pulse(run, entry, progress, over))
+                )
                 fsync_folder(folder)
                 run.staged.save(sealed, durable=False)
                 _tell(run, sealed, progress)
@@ -177,6 +178,15 @@ def _tell(run: Run, sealed: Sequence[Entry], progress: Progress | None) -> None:
     for entry in sealed:
         size, path = entry.length or 0, run.folder / entry.staged
         progress(UploadProgress(str(path), entry.file_name, size, size, "Staging", f"sealed {entry.label}"))
+
+
+def _sealed(threads: Executor, entries: Sequence[Entry], one: Callable[[Entry], Entry]) -> list[Entry]:
+    """Seal files, some at the same time: one waits for the disk while the next one reads. A thread takes several of many."""
+    if len(entries) == 1:
+        return [one(entries[0])]
+    size = min(A_FEW, 1 + len(entries) // (A_FEW * AT_ONCE))
+    parts = [entries[start : start + size] for start in range(0, len(entries), size)]
+    return [entry for part in threads.map(lambda part: [one(each) for each in part], parts) for entry in part]
 
 
 def _pulse(run: Run, entry: Entry, progress: Progress | None, over: threading.Event) -> Callable[[int], None]:

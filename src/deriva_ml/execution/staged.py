@@ -38,6 +38,13 @@ _ADD_FEATURE = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'pending', ?) ON CONFLICT DO NOTHING"
 )
 
+_ADD_METRICS = (
+    "INSERT INTO metrics (execution, number, step, record, at) VALUES "
+    "(?1, 1 + coalesce((SELECT max(number) FROM metrics WHERE execution = ?1), 0), ?2, "
+    "CASE WHEN EXISTS (SELECT 1 FROM executions WHERE rid = ?1 AND status = 'Aborted') THEN NULL ELSE ?3 END, ?4)"
+)
+"""A record must not be NULL: nothing is logged for a run that was given up, and that costs no question of its own."""
+
 
 def as_text(value: Any) -> str:
     """Return ``value`` as the store keeps it: JSON, in which what is not JSON is text, and NaN is NaN."""
@@ -330,13 +337,17 @@ class Staged:
         return {name: json.loads(value) for name, value in self.database.connection().execute(sql, (self.rid,))}
 
     def add_metrics(self, step: Any, record: Mapping[str, Any]) -> None:
-        """Write one line of metrics."""
-        self.refuse_given_up()
-        self.database.write_one(
-            "INSERT INTO metrics (execution, number, step, record, at) VALUES "
-            "(?1, 1 + coalesce((SELECT max(number) FROM metrics WHERE execution = ?1), 0), ?2, ?3, ?4)",
-            (self.rid, None if step is None else json.dumps(step), as_text(record), iso(now())),
-        )
+        """Write one line of metrics.
+
+        Raises:
+            DerivaMLValidationError: the execution is Aborted.
+        """
+        values = (self.rid, None if step is None else as_text(step), as_text(record), iso(now()))
+        try:
+            self.database.write_one(_ADD_METRICS, values)
+        except apsw.ConstraintError:
+            self.refuse_given_up()
+            raise
 
     def metrics(self, *, pending: bool = False) -> list[dict[str, Any]]:
         """Return the lines of metrics, oldest first; with ``pending`` those only that no committed file holds yet."""
