@@ -160,6 +160,8 @@ def _empty_lock(place: _Place, remedy: Remedy) -> str:
 
 def _make_index(place: _Place, remedy: Remedy) -> str:
     sql = made(SCHEMA_STEPS).execute("SELECT sql FROM sqlite_master WHERE name = ?", (remedy.key,)).get
+    if sql is None:
+        raise DerivaMLStateInconsistency(f"no store of this version has an index {remedy.key}")
     with place.store.database.transaction() as connection:
         connection.execute(sql.replace("CREATE INDEX", "CREATE INDEX IF NOT EXISTS", 1))
     return f"the index {remedy.key} is there again"

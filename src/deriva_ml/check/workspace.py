@@ -7,6 +7,7 @@ or failed is healthy. Without ``read_data`` names, sizes and rows are compared; 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +33,6 @@ from deriva_ml.db import looking
 from deriva_ml.environment.host import host_name, may_live
 from deriva_ml.errors import DerivaMLException, DerivaMLIntegrityError
 from deriva_ml.execution import liveness, manifest
-from deriva_ml.execution.create import CREATING
 from deriva_ml.execution.recover import FORGOTTEN
 from deriva_ml.execution.run import lock_file
 from deriva_ml.execution.staged import Staged
@@ -42,6 +42,7 @@ from deriva_ml.execution.store import SCHEMA_STEPS, STORE, ExecutionStore, Regis
 from deriva_ml.rid import is_local, is_rid
 
 S = ExecutionStatus
+_DESCRIBES = re.compile(r"\.?(configuration\.json|uv\.lock|hydra-.+\.yaml|environment_snapshot_.+\.txt)(\..+\.tmp)?")
 MOMENT = 0.05
 LOOKS = 3
 """How often an execution that changes meanwhile is looked at before what was found counts."""
@@ -99,11 +100,7 @@ def _check(
 def _gone(workspace: Path) -> Iterator[Finding]:
     """Yield what it means that there is no store: nothing, where there never was an execution."""
     path = workspace / STORE
-    known = [
-        path
-        for path in _folders(workspace)
-        if not (path / FORGOTTEN).is_file() and not _in_creation(workspace, path.name)
-    ]
+    known = [path for path in _folders(workspace) if not (path / FORGOTTEN).is_file() and not _holds_nothing(path)]
     if known:
         lost = f"it {'is empty' if path.exists() else 'is gone'}, and what it knew of {counted(len(known), 'execution')} with it"
         yield fatal("store-gone", path, lost, RESTORE)
@@ -234,9 +231,11 @@ def _is_name(text: str) -> bool:
     return is_rid(text.removeprefix("L-")) and "@" not in text
 
 
-def _in_creation(workspace: Path, rid: str) -> bool:
-    """Return whether the files that describe an execution are being written, or its process died then: the store comes second."""
-    return liveness.told(lock_file(workspace, rid, "create")).get("stage") == CREATING
+def _holds_nothing(path: Path) -> bool:
+    """Return whether a folder has at most the files that describe a run, which are written before the store knows it."""
+    if (path / MANIFEST).exists() or any(file.is_file() for file in (path / "assets").rglob("*")):
+        return False
+    return all(_DESCRIBES.fullmatch(file.name) for file in (path / "sealed").glob("*"))
 
 
 def _unrecorded(workspace: Path, store: ExecutionStore | None) -> Iterator[Finding]:
@@ -244,18 +243,15 @@ def _unrecorded(workspace: Path, store: ExecutionStore | None) -> Iterator[Findi
     for path in _folders(workspace):
         if (store is not None and store.get(path.name) is not None) or (path / FORGOTTEN).is_file():
             continue
-        if _in_creation(workspace, path.name):
-            if not liveness.alive(lock_file(workspace, path.name, "create")):
-                yield note("execution-left", path, "its creation was cut off before anything was recorded", "remove it")
-            continue
-        if (path / MANIFEST).is_file():
+        if _holds_nothing(path):
+            if any((path / "sealed").glob("*")) and not liveness.alive(lock_file(workspace, path.name, "create")):
+                cut_off = "no store knows it, and nothing was staged in it: its creation was cut off"
+                yield note("execution-left", path, cut_off, "it may be removed")
+        elif (path / MANIFEST).is_file():
             yield from _lost(workspace, store, path)
-        elif any(file.is_file() for file in (path / "assets").rglob("*")):
+        else:
             unknown = "it has staged files, and neither store nor manifest say what they are"
             yield fatal("unrecorded", path, unknown, "register in a new run what you need of them")
-        elif any((path / "sealed").glob("*")):  # what describes a run is written before the store knows it
-            begun = "its creation was interrupted, and nothing was staged yet"
-            yield repairable("unrecorded", path, begun, "remove the folder")
 
 
 def _lost(workspace: Path, store: ExecutionStore | None, path: Path) -> Iterator[Finding]:

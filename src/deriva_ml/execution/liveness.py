@@ -163,20 +163,6 @@ def alive(path: Path) -> bool:
             os.close(descriptor)
 
 
-def told(path: Path) -> dict[str, Any]:
-    """Return what the lock file of ``path`` says of who holds it, or died holding it; nobody notices the look."""
-    with _GUARD:
-        if str(path) in _HELD:
-            return dict(_HELD[str(path)].about)
-        if not path.is_file():
-            return {}
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            return _read(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def garbage(path: Path) -> bytes:
     """Return the text of a lock file that nobody holds and that no process of ours has written; empty for one that is in order."""
     with _GUARD:

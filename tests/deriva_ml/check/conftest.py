@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from places import Place, furnish, killed
+from places import Place, furnish, killed, restore
 
 from deriva_ml import DerivaML
 
@@ -69,27 +67,3 @@ def own_place(healthy: Place, tmp_path: Path) -> Iterator[Place]:
 def opened(own_place: Place) -> DerivaML:
     """That copy, opened."""
     return DerivaML(working_dir=own_place.home)
-
-
-def restore(copy: Path, original: Path) -> None:
-    """Make a copy what it was; what has not changed is not copied again."""
-    shutil.copystat(original, copy)
-    wanted = {entry.name: entry for entry in os.scandir(original)}
-    for entry in list(os.scandir(copy)):
-        if entry.name not in wanted or look(entry.path) != look(wanted[entry.name].path):
-            shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else Path(entry.path).unlink()
-    for name, entry in wanted.items():
-        place = copy / name
-        if entry.is_dir(follow_symlinks=False):
-            place.mkdir(exist_ok=True)
-            restore(place, Path(entry.path))
-        elif not os.path.lexists(place):
-            shutil.copy2(entry.path, place, follow_symlinks=False)
-
-
-def look(path: str) -> object:
-    """Return what tells whether a file has changed; SQLite changes its files without a word."""
-    found = os.lstat(path)
-    if stat.S_ISDIR(found.st_mode):
-        return "folder"
-    return path if ".sqlite" in path else (found.st_mode, found.st_size, found.st_mtime_ns)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -121,6 +123,30 @@ def close(ml: DerivaML) -> None:
     ml.executions.store.database.close()
     for path in ml.working_dir.rglob("*.sqlite"):
         change(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def restore(copy: Path, original: Path) -> None:
+    """Make a copy what it was; what has not changed is not copied again."""
+    shutil.copystat(original, copy)
+    wanted = {entry.name: entry for entry in os.scandir(original)}
+    for entry in list(os.scandir(copy)):
+        if entry.name not in wanted or look(entry.path) != look(wanted[entry.name].path):
+            shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else Path(entry.path).unlink()
+    for name, entry in wanted.items():
+        place = copy / name
+        if entry.is_dir(follow_symlinks=False):
+            place.mkdir(exist_ok=True)
+            restore(place, Path(entry.path))
+        elif not os.path.lexists(place):
+            shutil.copy2(entry.path, place, follow_symlinks=False)
+
+
+def look(path: str) -> object:
+    """Return what tells whether a file has changed; SQLite changes its files without a word."""
+    found = os.lstat(path)
+    if stat.S_ISDIR(found.st_mode):
+        return "folder"
+    return path if ".sqlite" in path else (found.st_mode, found.st_size, found.st_mtime_ns)
 
 
 # ------------------------------------------------------------------------------------------------------------ databases

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from damages import CASES
-from places import Place, half, killed, text
+from places import Place, half, killed, restore, text
 
 from deriva_ml import DerivaML, DerivaMLUploadError, Workflow
 from deriva_ml.check.home import check_home, session_to_repair
@@ -85,6 +86,61 @@ def test_killed_at_any_step_it_goes_on(place: Place) -> None:
     }
     assert {"b.txt", "c.txt", "linked.txt", "copied.txt", "metrics.jsonl"} <= set(found)
     assert found["b.txt"].md5 == hash_file(staged).md5
+
+
+def live(home: Path, beside: Path) -> None:
+    """A run from its creation to its second commit."""
+    ml = DerivaML(working_dir=home, clean_execution_dir=False)
+    workflow = Workflow(name="x", workflow_type="Training", url="https://e.org/x", checksum="x")
+    with ml.create_execution(workflow=workflow, parameters={"lr": 0.1}) as exe:
+        exe.asset_file_path("Image", "new.txt").write_text("new")
+        exe.asset_file_path("Image", str(beside))
+        exe.asset_file_path("Image", str(beside), copy_file=True, rename_file="copy.txt")
+        exe.log_metrics({"loss": 1.0})
+    exe.commit_output_assets()
+    exe.asset_file_path("Image", str(beside), copy_file=True, rename_file="more.txt")
+    exe.commit_output_assets(clean_folder=True)
+
+
+def steps_of(home: Path, number: int, beside: Path) -> int:
+    """Live in a process that is killed before its n-th step to the disk; return how many steps it took."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        taken = 0
+
+        def before(step: Step) -> None:
+            nonlocal taken
+            taken += 1
+            if taken > number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        install(Tap(str(home), before, lambda step: None))
+        live(home, beside)
+        os.write(writer, str(taken).encode())
+        os._exit(0)
+    os.close(writer)
+    os.waitpid(child, 0)
+    with os.fdopen(reader) as told:
+        return int(told.read() or number)
+
+
+def test_a_process_that_was_killed_alarms_nobody(place: Place, healthy: Place, tmp_path: Path) -> None:
+    """At whatever step it dies: nothing is called lost, and all that it left half-way is put right."""
+    beside = tmp_path / "mine.txt"
+    beside.write_text("mine")
+    chance, total = random.Random(), steps_of(place.home, 1_000_000, beside)
+    assert total > 100
+    for number in [chance.randrange(total) for _ in range(6)]:
+        restore(place.home, healthy.home)
+        steps_of(place.home, number, beside)
+        report = place.check()
+        assert not report.is_fatal, f"killed at step {number}: {report.render()}"
+        place.repair(report)
+        again = place.check()
+        assert again.exit_code == 0, f"killed at step {number}: {again.render()}"
+        place.close()
 
 
 def test_each_repair_is_told_in_a_line_and_the_exit_code_is_of_what_is_left(place: Place) -> None:
