@@ -102,8 +102,8 @@ def settle_inputs(run: Run) -> None:
     found, began = run.registered, any(event == E.START for event, *_ in run.store.history(run.rid))
     if found.status in (S.Created, S.Running) or not began or declares_input(run) or _is_linked(run):
         return
-    link_sentinel(run.session, run.rid)
-    record_end(run, "told", found.status, Told(SENTINEL))
+    if _takes_sentinel(run.session, run.rid):
+        record_end(run, "told", found.status, Told(SENTINEL))
 
 
 def _away(run: Run) -> bool:
@@ -168,9 +168,19 @@ def _sentinel_link(session: Catalog, rid: str) -> tuple[TableName, dict[str, str
 
 def settle_record(session: Catalog, rid: str, was: ExecutionStatus, became: ExecutionStatus) -> None:
     """Let the catalog say that the inputs are unknown of an execution that somebody ends there, whom no workspace asks."""
-    if became in (S.Created, S.Running) or was in (S.Created, became) or _has_input(session, rid):
-        return
-    link_sentinel(session, rid)
+    if became not in (S.Created, S.Running) and was not in (S.Created, became):
+        _takes_sentinel(session, rid, unless_it_has_inputs=True)
+
+
+def _takes_sentinel(session: Catalog, rid: str, *, unless_it_has_inputs: bool = False) -> bool:
+    """Link the sentinel, and return whether the catalog took it: a refusal is told, and stands in nobody's way."""
+    try:
+        if not (unless_it_has_inputs and _has_input(session, rid)):
+            link_sentinel(session, rid)
+    except DerivaMLException as error:
+        log.warning("The catalog could not be told that the inputs of execution %s are unknown: %s", rid, error)
+        return False
+    return True
 
 
 def _has_input(session: Catalog, rid: str) -> bool:

@@ -55,11 +55,6 @@ class Case:
     """Whether the catalog must be asked, too; what the workspace alone shows is found sooner."""
 
 
-def _creation_interrupted(place: Place) -> None:
-    (place.folder("7-ZZZ") / "sealed").mkdir(parents=True)
-    (place.folder("7-ZZZ") / "sealed" / "configuration.json").write_text("{}")
-
-
 def _no_folder(place: Place) -> None:
     shutil.rmtree(place.folder(place.stopped))
     place.folder(place.stopped).write_text("x")
@@ -142,7 +137,6 @@ CASES: list[Case] = [
     Case("orphans", FATAL, row("INSERT INTO journal (execution, step, detail, at) VALUES ('9-ZZZ', 'x', '{}', '2026-01-01')")),
     Case("orphans", FATAL, row("INSERT INTO features SELECT 99999, '9-ZZZ', schema, feature_table, feature_name, target_table, identity, record, "
                                "assets, state, at FROM features LIMIT 1")),
-    Case("unrecorded", USER, _creation_interrupted),
     Case("unrecorded", MACHINE, row("PRAGMA foreign_keys=ON; DELETE FROM executions WHERE rid = '{stopped}'")),
     Case("unrecorded", FATAL, both(row("PRAGMA foreign_keys=ON; DELETE FROM executions WHERE rid = '{stopped}'"),
                                    on("executions/{stopped}/asset-manifest.json", remove))),

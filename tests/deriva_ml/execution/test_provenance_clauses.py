@@ -434,6 +434,26 @@ def test_what_may_not_be_taken_back_or_filled_in_stands_in_nobodys_way(local_lab
     assert said_of(local_lab.session, exe.rid).inputs == DECLARED
 
 
+def test_a_refused_sentinel_keeps_nobody_from_settling_a_run(local_lab: DerivaML, workflow: Workflow) -> None:
+    """The state is what matters; the link is written when the run is opened next."""
+    exe = begun(local_lab, workflow, {})
+    real = local_lab.session.port.send
+
+    def send(request: Any) -> Any:
+        refused = request.method == "POST" and "File_Execution" in request.path
+        return Response(403, {"content-type": "text/plain"}, b"not yours") if refused else real(request)
+
+    local_lab.session.port.send = send  # type: ignore[method-assign]
+    local_lab.lookup_execution(exe.rid).update_status(S.Failed, "its node is gone")
+    exe.abort("given up")
+    local_lab.resume_execution(exe.rid)
+    local_lab.session.port.send = real  # type: ignore[method-assign]
+    said = said_of(local_lab.session, exe.rid)
+    assert (said.status, said.reason, said.inputs) == ("Aborted", "given up", NOTHING)
+    local_lab.resume_execution(exe.rid)
+    assert said_of(local_lab.session, exe.rid).inputs == SENTINEL
+
+
 def test_the_sentinel_is_linked_where_its_link_was_lost(local_lab: DerivaML, workflow: Workflow) -> None:
     """A power cut took the link that a commit had written, and the store's note of it stayed: the next commit writes it."""
     exe = begun(local_lab, workflow, {})
