@@ -11,6 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import psutil
 
-from torture import broken, story
+from torture import broken, scenes, story
 from torture.tally import Tally, markdown, table, total
 
 LANES = (
@@ -45,12 +46,15 @@ def main() -> int:
     ask.add_argument("--seed", type=int, default=int(time.time()), help="for the same random choices again")
     ask.add_argument("--only", choices=NAMES, action="append", help="only this campaign; may be repeated")
     ask.add_argument("--all", action="store_true", help="steps, requests: every point, however long it takes")
+    names = list(dict.fromkeys(scene.name for scene in (*scenes.SCENES, *scenes.LOSING_POWER)))
+    ask.add_argument("--scene", choices=names, help="steps, requests, power: only this scene")
     ask.add_argument(
         "--break", dest="broken", choices=broken.BREAKS, help="break a promise on purpose: the judge must notice"
     )
     ask.add_argument("--report", type=Path, help="write the table to this file too, as Markdown")
     asked = ask.parse_args()
-    os.environ |= {broken.CHOSEN: asked.broken} if asked.broken else {}
+    for name, value in ((broken.CHOSEN, asked.broken), (scenes.CHOSEN, asked.scene)):
+        os.environ |= {name: value} if value else {}
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     machine = _machine()
@@ -83,6 +87,8 @@ def _together(lanes: list[dict[str, float]], chosen: list[str], end: float, run:
                 try:
                     file.write_text("\n".join(tally.text() for tally in _lane(lane, chosen, end, run)))
                     code = 0
+                except BaseException:  # noqa: BLE001 - a child of a fork must not go on as its parent
+                    traceback.print_exc()
                 finally:
                     sys.stdout.flush()
                     os._exit(code)

@@ -39,13 +39,13 @@ def campaign(work: Path, seconds: float, seed: int) -> Tally:
 
 
 def _cuts(records: Sequence[Sequence[Event]], chance: random.Random) -> Iterator[Cut]:
-    """Yield the moments at which a promise begins to hold: first those after an acknowledgement, then those after a sync."""
+    """Yield the moments at which a promise begins to hold: first the end of each scene, then those after an acknowledgement, after a sync."""
     told, synced = list[Cut](), list[Cut]()
     for scene, events in enumerate(records):
+        yield from ((scene, len(events), mood) for mood in MOODS)
         for moment, (what, *_) in enumerate(events, 1):
             if what == "told" or what in SYNCS:
                 (told if what == "told" else synced).extend((scene, moment, mood) for mood in MOODS)
-        told += [(scene, len(events), mood) for mood in MOODS]
     for some in (told, synced):
         yield from chance.sample(some, len(some))
 

@@ -452,10 +452,14 @@ SCENES = (
 )
 SHORT = 60
 """Seconds that are too few to prepare every scene."""
+CHOSEN = "DERIVA_ML_SCENE"
+"""The environment variable that names the one scene that is wanted."""
 
 
 def fitting(scenes: Sequence[Scene], seconds: float, chance: random.Random) -> list[Scene]:
-    """Return the scenes that there is time for: all of them, or one by chance."""
+    """Return the scenes that are wanted: the one that was named, all of them, or one by chance where there is little time."""
+    if named := os.environ.get(CHOSEN):
+        return [scene for scene in scenes if scene.name == named]
     return list(scenes) if seconds > SHORT else [chance.choice(scenes)]
 
 

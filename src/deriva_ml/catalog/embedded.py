@@ -19,7 +19,12 @@ from deriva_local.wire import crockford
 from deriva_local.wire.errors import Refusal
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.errors import DerivaMLConfigurationError, DerivaMLReadOnlyError, DerivaMLServerError
+from deriva_ml.errors import (
+    DerivaMLConfigurationError,
+    DerivaMLIntegrityError,
+    DerivaMLReadOnlyError,
+    DerivaMLServerError,
+)
 from deriva_ml.files import BLOCK, hide_from_git, locked, make_folder, replacing
 from deriva_ml.schema.install import install, is_complete
 from deriva_ml.settings import store_folder
@@ -207,16 +212,34 @@ def _whole(body: Body) -> bytes:
         return body
     if not isinstance(body, messages.FileSlice):
         return b"".join(body)
-    with body.path.open("rb") as file:
+    with _content(body.path) as file:
         file.seek(body.offset)
         return file.read(body.length)
+
+
+@contextmanager
+def _content(path: Path) -> Iterator[BinaryIO]:
+    """Open the bytes of an object.
+
+    Raises:
+        DerivaMLIntegrityError: they are gone.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise DerivaMLIntegrityError(
+            f"The catalog's store has lost the bytes of an object: {path} is not there any more. Bring it back from a backup; "
+            "`deriva-ml check` lists all that are missing."
+        ) from error
+    with file:
+        yield file
 
 
 def _copy(body: Body, target: BinaryIO) -> None:
     if not isinstance(body, messages.FileSlice):
         target.write(_whole(body))
         return
-    with body.path.open("rb") as file:
+    with _content(body.path) as file:
         file.seek(body.offset)
         left = body.length
         while left and (block := file.read(min(BLOCK, left))):

@@ -17,7 +17,7 @@ from typing import Any
 from deriva_ml.catalog.identity import identity_of
 from deriva_ml.catalog.schema_cache import NAME, read_cache
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.files import locked
+from deriva_ml.files import locked, make_folder
 from deriva_ml.settings import workspace_folder
 
 log = logging.getLogger(__name__)
@@ -42,7 +42,7 @@ def folder_online(home: Path, catalog: Catalog) -> Path:
 
 
 def _noted(named: Path, address: str, identity: str) -> Path:
-    named.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(named.parent)
     with locked(named.with_name(f"{INDEX}.lock")):
         index = read_cache(named.with_name(INDEX))
         folder = _folder_of(identity, index, named)
