@@ -41,7 +41,7 @@ demo: $(DEMO)
 	@$(BIN)/deriva-ml demo
 
 test: setup
-	@$(BIN)/python -m pytest -n $(WORKERS) -q $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -q $(PYTEST_ARGS)
 
 coverage:
 	@$(MAKE) test PYTEST_ARGS='--cov --cov-report=term'
