@@ -72,7 +72,11 @@ def scripted(*answers: Answer) -> Iterator[Scripted]:
 
 
 class Wire:
-    """Passes bytes on to a server and counts those that go there; each connection is cut after ``cut_after`` of them."""
+    """Passes bytes on to a server and counts those that go there; each connection is cut after ``cut_after`` of them.
+
+    ``silence`` is the beginning of a request at which a connection falls silent, once: nothing comes to the server any more,
+    or with ``after_effect`` nothing comes back from it.
+    """
 
     def __init__(self, host: str, port: int) -> None:
         self._to = (host, port)
@@ -80,6 +84,9 @@ class Wire:
         self.host = f"http://localhost:{self._listening.getsockname()[1]}"
         self.sent = 0
         self.cut_after: int | None = None
+        self.silence: bytes | None = None
+        self.after_effect = False
+        self._muted: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -103,6 +110,11 @@ class Wire:
     def _there(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while block := client.recv(65536):
+                if self.silence is not None and self.silence in block:
+                    self.silence = None
+                    self._muted.add(server)
+                if server in self._muted and not self.after_effect:
+                    continue
                 if self.cut_after is not None:
                     block = block[: max(0, self.cut_after)]
                     self.cut_after -= len(block)
@@ -115,7 +127,8 @@ class Wire:
     def _back(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while block := server.recv(65536):
-                client.sendall(block)
+                if server not in self._muted:
+                    client.sendall(block)
         self._end(client, server)
 
     def _end(self, *ends: socket.socket) -> None:

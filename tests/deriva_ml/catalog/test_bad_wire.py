@@ -21,7 +21,9 @@ from deriva_ml.catalog.remote import RemotePort
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import (
     DerivaMLAuthenticationError,
+    DerivaMLCatalogError,
     DerivaMLConfigurationError,
+    DerivaMLConflictError,
     DerivaMLException,
     DerivaMLIntegrityError,
     DerivaMLOfflineError,
@@ -102,6 +104,23 @@ def test_a_write_that_may_have_been_done_is_not_done_twice(monkeypatch: pytest.M
     with scripted(Answer(502, b"who knows")) as server, pytest.raises(DerivaMLServerError, match="who knows"):
         to(server.host).request("POST", "/entity/s:t", json=[])
     assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "says"),
+    [
+        (401, DerivaMLAuthenticationError, "log in with"),
+        (403, DerivaMLCatalogError, "Ask the owner of the catalog"),
+        (404, DerivaMLCatalogError, "no such thing"),
+        (409, DerivaMLConflictError, "no such thing"),
+        (412, DerivaMLConflictError, "Somebody changed it meanwhile: read it again"),
+    ],
+)
+def test_what_is_final_is_explained_and_not_asked_again(status: int, kind: type[Exception], says: str) -> None:
+    with scripted(Answer(status, b"no such thing")) as server:
+        with pytest.raises(kind, match=says):
+            to(server.host).request("POST", "/entity/s:t?onconflict=skip", json=[])
+        assert len(server.asked) == 1
 
 
 # ---------------------------------------------------------------------------------------------------- garbage and delays
