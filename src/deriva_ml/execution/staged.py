@@ -5,6 +5,7 @@ The tables live in the workspace's store. Every method that returns has its chan
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,11 +40,15 @@ _ADD_FEATURE = (
 )
 
 _ADD_METRICS = (
-    "INSERT INTO metrics (execution, number, step, record, at) VALUES "
-    "(?1, 1 + coalesce((SELECT max(number) FROM metrics WHERE execution = ?1), 0), ?2, "
-    "CASE WHEN EXISTS (SELECT 1 FROM executions WHERE rid = ?1 AND status = 'Aborted') THEN NULL ELSE ?3 END, ?4)"
+    "INSERT INTO metrics (execution, number, step, record, at) VALUES (?1, {number}, ?2, "
+    "CASE WHEN EXISTS (SELECT 1 FROM executions WHERE rid = ?1 AND status = 'Aborted') THEN NULL ELSE ?3 END, ?4{more}"
 )
 """A record must not be NULL: nothing is logged for a run that was given up, and that costs no question of its own."""
+_ADD_AT = _ADD_METRICS.format(number="?5", more=")")
+_ADD_LAST = _ADD_METRICS.format(
+    number="1 + coalesce((SELECT max(number) FROM metrics WHERE execution = ?1), 0)", more=") RETURNING number"
+)
+"""Asking for the last number takes as long as all the rest of the statement: it is asked for once."""
 
 
 def as_text(value: Any) -> str:
@@ -108,6 +113,8 @@ class Staged:
     def __init__(self, store: ExecutionStore, rid: str) -> None:
         self.database = store.database
         self.rid = rid
+        self._numbers: Iterator[int] | None = None
+        """The numbers of the next lines of metrics, where this thread wrote the last one."""
 
     # --------------------------------------------------------------------------------------------------------- assets
 
@@ -343,11 +350,24 @@ class Staged:
             DerivaMLValidationError: the execution is Aborted.
         """
         values = (self.rid, None if step is None else as_text(step), as_text(record), iso(now()))
+        numbers, self._numbers = self._numbers, None  # until it has gone well; another thread asks meanwhile
         try:
-            self.database.write_one(_ADD_METRICS, values)
+            if numbers is None or not self._is_added(numbers, values):
+                numbers = itertools.count(
+                    1 + self.database.write_together(lambda store: int(store.execute(_ADD_LAST, values).get))
+                )
         except apsw.ConstraintError:
             self.refuse_given_up()
             raise
+        self._numbers = numbers
+
+    def _is_added(self, numbers: Iterator[int], values: Sequence[object]) -> bool:
+        """Write a line of metrics with the next number; say False where another thread or process has written one."""
+        try:
+            self.database.write_one(_ADD_AT, (*values, next(numbers)))
+        except apsw.ConstraintError:
+            return False
+        return True
 
     def metrics(self, *, pending: bool = False) -> list[dict[str, Any]]:
         """Return the lines of metrics, oldest first; with ``pending`` those only that no committed file holds yet."""

@@ -107,6 +107,21 @@ class Run:
             assert again.lookup_execution(self.exe.rid).status == "Running"
 
 
+def test_lines_of_metrics_keep_the_order_in_which_processes_and_threads_wrote_them(
+    lab: DerivaML, workflow: Workflow
+) -> None:
+    with lab.create_execution(workflow=workflow) as exe:
+        again = lab.resume_execution(exe.rid)
+        for turn in range(0, 20, 4):
+            exe.log_metrics({"n": turn})
+            assert forked(lambda turn=turn: exe.log_metrics({"n": turn + 1})) == 0
+            again.log_metrics({"n": turn + 2})
+            thread = threading.Thread(target=exe.log_metrics, args=({"n": turn + 3},))
+            thread.start()
+            thread.join()
+    assert [line["n"] for line in exe.metrics] == list(range(20))
+
+
 def test_workers_are_forked_while_threads_write(lab: DerivaML, workflow: Workflow, elsewhere: Path) -> None:
     with lab.create_execution(workflow=workflow) as other:
         pass
