@@ -77,7 +77,7 @@ def path_problem(path: str) -> str:
     """Return what is wrong with a path below ``data/``, "" if nothing."""
     if not path or path.startswith(("/", "~")):
         return "it is empty or absolute"
-    if "\\" in path or any(unicodedata.category(letter) in _LINE_ENDS for letter in path):
+    if "\\" in path or (not path.isprintable() and any(unicodedata.category(letter) in _LINE_ENDS for letter in path)):
         return "it has a backslash, a line end or a control character"
     if any(segment in {"", ".", ".."} for segment in path.split("/")):
         return "it climbs out of the bag or is not in its shortest form"

@@ -33,21 +33,17 @@ _ENDS_RUN = {Event.FINISH, Event.FAIL, Event.RECOVER, Event.ABORT}
 
 
 class Run:
-    """An execution of this workspace. ``dry`` ones have a store of their own and never write to the catalog."""
+    """An execution of this workspace, and its ``folder`` there. ``dry`` ones have a store of their own and never write to the catalog."""
 
     def __init__(self, session: Catalog, store: ExecutionStore, rid: str, *, dry: bool = False) -> None:
         self.session = session
         self.store = store
         self.rid = rid
         self.dry = dry
+        self.folder = store.folder(rid)
         self.staged = Staged(store, rid)
-        self.staging = Staging(self.staged, store.folder(rid), store.require(rid).created_at)
+        self.staging = Staging(self.staged, self.folder, store.require(rid).created_at)
         self.row = CatalogRow(session, store, rid, dry=dry)
-
-    @property
-    def folder(self) -> Path:
-        """The execution's folder in the workspace."""
-        return self.store.folder(self.rid)
 
     @property
     def registered(self) -> Registered:
