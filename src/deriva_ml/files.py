@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
 import hashlib
 import os
 import secrets
@@ -63,7 +64,8 @@ def fsync_folder(path: Path) -> None:
 
 def sync_files(paths: Iterable[Path]) -> None:
     """Bring files to the disk that others have written, with their names; what cannot be synced (read-only disks) is there already."""
-    files = {path.resolve() for path in paths}
+    resolved = functools.cache(Path.resolve)  # most lie in one folder
+    files = {path.resolve() if path.is_symlink() else resolved(path.parent) / path.name for path in paths}
     with ThreadPoolExecutor(AT_ONCE) as threads:
         list(threads.map(_sync_path, files))
         list(threads.map(_sync_path, {file.parent for file in files}))

@@ -72,9 +72,7 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
         if run.registered.status is S.Uploaded and not run.staged.has_pending():
             return UploadReport(execution_rids=[run.rid], notes=_not_taken(run))
         notes = check(run)
-        run.staging.sync_written(
-            run.staged.entries(EntryState.PENDING)
-        )  # what the state promises is on the disk before it
+        run.staging.sync_written(run.staged.entries(EntryState.PENDING), once=True)  # before the state that promises it
         _begin(run)
         with _says_how_to_go_on(run), Telling(run.rid, progress) as telling:
             report = _upload(run, notes, clean, telling)

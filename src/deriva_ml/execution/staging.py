@@ -71,7 +71,7 @@ class Staging:
         self._guards: dict[int, AbstractContextManager[bool]] = {}
         self._folders: set[Path] = set()
         self._synced: dict[Path, str] = {}
-        """The stamps of linked files when they were brought to the disk."""
+        """The stamps of linked and of new files when they were brought to the disk."""
 
     def _guard(self) -> AbstractContextManager[bool]:
         """Return what one thread at a time holds: this process's own, as a forked child inherits a held one for ever."""
@@ -264,19 +264,25 @@ class Staging:
         self.sync_written(self.staged.entries(EntryState.PENDING))
         self.write_manifest()
 
-    def sync_written(self, entries: Iterable[Entry]) -> None:
-        """Bring to the disk what was written to those of these new files that are there."""
-        written = [
-            path
+    def sync_written(self, entries: Iterable[Entry], *, once: bool = False) -> None:
+        """Bring to the disk what was written to those of these new files that are there.
+
+        With ``once`` those are left out that look as they did when they were brought there: enough where nothing is
+        acknowledged yet, as a clock that ticks slowly hides a change.
+        """
+        there = {
+            path: stamp(path)
             for each in entries
             if (each.mode, each.state) == (Mode.NEW, EntryState.PENDING)
             and (path := self.folder / each.staged).is_file()
-        ]
+        }
+        written = {path: now for path, now in there.items() if not once or self._synced.get(path) != now}
         for path in written:
             with path.open("rb") as file:
                 sync(file.fileno())
         for folder in {path.parent for path in written}:  # a file without its name is lost as well
             fsync_folder(folder)
+        self._synced |= written
 
     def existed_before_the_run(self, source: Path) -> bool:
         """Return whether a file was last written before the execution was created."""
