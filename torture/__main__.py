@@ -33,6 +33,8 @@ ALONE = {"crowd": 0.12}
 NAMES = [name for lane in (*LANES, ALONE) for name in lane]
 ENUMERATED = {"steps", "requests"}
 """Campaigns that know all their points, and can try every one of them."""
+PLAYED = {"steps": scenes.SCENES, "requests": scenes.SCENES, "power": scenes.LOSING_POWER}
+"""Campaigns that play scenes, and which."""
 FOR_AS_LONG_AS_IT_TAKES = 7 * 24 * 3600
 Run = Callable[[str, float], Tally]
 LATE = 300
@@ -46,20 +48,24 @@ def main() -> int:
     ask.add_argument("--seed", type=int, default=int(time.time()), help="for the same random choices again")
     ask.add_argument("--only", choices=NAMES, action="append", help="only this campaign; may be repeated")
     ask.add_argument("--all", action="store_true", help="steps, requests: every point, however long it takes")
-    names = list(dict.fromkeys(scene.name for scene in (*scenes.SCENES, *scenes.LOSING_POWER)))
-    ask.add_argument("--scene", choices=names, help="steps, requests, power: only this scene")
+    names = list(dict.fromkeys(scene.name for played in PLAYED.values() for scene in played))
+    ask.add_argument("--scene", choices=names, help="only this scene, by the campaigns that play it")
     ask.add_argument(
         "--break", dest="broken", choices=broken.BREAKS, help="break a promise on purpose: the judge must notice"
     )
     ask.add_argument("--report", type=Path, help="write the table to this file too, as Markdown")
     asked = ask.parse_args()
+    chosen = asked.only or NAMES
+    if asked.scene:
+        play = [name for name, played in PLAYED.items() if asked.scene in {scene.name for scene in played}]
+        if not (chosen := [name for name in chosen if name in play]):
+            ask.error(f"{asked.scene!r} is played by {', '.join(play)} only")
     for name, value in ((broken.CHOSEN, asked.broken), (scenes.CHOSEN, asked.scene)):
         os.environ |= {name: value} if value else {}
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     machine = _machine()
     print(f"seed {asked.seed}, {asked.seconds:.0f} seconds, {machine}", flush=True)
-    chosen = asked.only or NAMES
     lanes = [lane for lane in LANES if set(lane) & set(chosen)]
     began = time.monotonic()
     end = began + asked.seconds

@@ -459,11 +459,7 @@ CHOSEN = "DERIVA_ML_SCENE"
 def fitting(scenes: Sequence[Scene], seconds: float, chance: random.Random) -> list[Scene]:
     """Return the scenes that are wanted: the one that was named, all of them, or one by chance where there is little time."""
     if named := os.environ.get(CHOSEN):
-        if not (chosen := [scene for scene in scenes if scene.name == named]):
-            raise SystemExit(
-                f"This campaign does not play {named!r}; it plays: {', '.join(each.name for each in scenes)}."
-            )
-        return chosen
+        return [scene for scene in scenes if scene.name == named]
     return list(scenes) if seconds > SHORT else [chance.choice(scenes)]
 
 

@@ -103,7 +103,11 @@ class DerivaMLRidsNotFound(DerivaMLNotFoundError):
 
     def __init__(self, missing_rids: Iterable[str], message: str | None = None) -> None:
         self.missing_rids = sorted(missing_rids)
-        super().__init__(message or f"No row of this catalog has the RID {', '.join(self.missing_rids)}.")
+        super().__init__(
+            message
+            or f"No row of this catalog has the RID {', '.join(self.missing_rids)}. A RID belongs to one catalog: is it whole, and is this the "
+            "catalog (`--home`, `--host`, `--catalog`)?"
+        )
 
 
 class DerivaMLNoAssociationException(DerivaMLNotFoundError):

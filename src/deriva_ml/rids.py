@@ -81,7 +81,7 @@ def _resolve(catalog: Catalog, rid: str) -> RidResult | str:
     except DerivaMLCatalogError as error:
         if error.status not in {400, 404, 409}:
             raise
-        return f"No row of this catalog has the RID {rid}."
+        return str(DerivaMLRidsNotFound([rid]))
     if document.get("deleted_at"):
         return f"The row {rid} of {document['table_name']} was deleted at {document['deleted_at']}."
     found = RidResult(rid, TableName(document["schema_name"], document["table_name"]))

@@ -49,7 +49,9 @@ def unpack(archive: Path, into: Path) -> Path:
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise DerivaMLIntegrityError(f"{archive} is not a whole zip archive: {error}.") from error
     except FileNotFoundError as error:
-        raise DerivaMLIntegrityError(f"There is no archive {archive}.") from error
+        raise DerivaMLIntegrityError(
+            f"There is no archive {archive}: `deriva-ml upload --seal` writes one on the machine of the run, and says where."
+        ) from error
     except IsADirectoryError as error:
         raise DerivaMLIntegrityError(f"{archive} is a folder: name the archive that `exe.seal()` wrote.") from error
     return into / entries[0].filename.split("/")[0]

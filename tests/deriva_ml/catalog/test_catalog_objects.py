@@ -177,3 +177,16 @@ def test_damaged_bytes_are_refused_by_the_store(ml: DerivaML, tmp_path: Path) ->
     with pytest.raises((DerivaMLException, OSError)):
         put_file(ml, "/hatrac/t/damaged.bin", file, wrong)
     assert head(ml.session, "/hatrac/t/damaged.bin") is None
+
+
+@pytest.mark.parametrize("size", [3, 5_000_000])
+def test_bytes_that_the_store_has_lost_are_said_to_be_lost(embedded_ml: DerivaML, tmp_path: Path, size: int) -> None:
+    file, digest = sealed(tmp_path / "a.bin", bytes(size))
+    url = put_file(embedded_ml, "/hatrac/t/a.bin", file, digest)
+    kept = [each for each in (tmp_path / "home").rglob("*") if each.is_file() and each.samefile(file)]
+    assert kept, "an embedded store links what is sealed"
+    for each in kept:
+        each.unlink()
+    with pytest.raises(DerivaMLIntegrityError, match=r"lost the bytes of an object.*Bring it back from a backup"):
+        get(embedded_ml.session, url, tmp_path / "got", md5=digest.md5)
+    assert not (tmp_path / "got").exists()
