@@ -138,6 +138,12 @@ def hash_file(path: Path) -> Digest:
         return _read_hashed(source, lambda block: None)
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of the file ``path``."""
+    with path.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
+
+
 def copy_hashed(
     source: Path, target: Path, *, name_durable: bool = True, told: Callable[[int], object] | None = None
 ) -> Digest:

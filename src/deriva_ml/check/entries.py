@@ -15,10 +15,10 @@ from deriva_ml.environment.host import host_name, may_live
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.seal import logged_again
 from deriva_ml.execution.staged import Staged
-from deriva_ml.execution.staging import MANIFEST, has_changed, stamp
+from deriva_ml.execution.staging import MANIFEST, has_changed, stamp, was_written
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
-from deriva_ml.files import Digest, hash_file
+from deriva_ml.files import Digest, hash_file, sha256_of
 
 S = ExecutionStatus
 OPEN = (EntryState.PENDING, EntryState.SEALED)
@@ -65,7 +65,7 @@ def entry_problems(folder: Folder, entry: Entry, *, read_data: bool) -> Iterator
     if entry.state is EntryState.PENDING and entry.mode is Mode.LINK:
         yield from _link_problems(folder, entry, folder.path / entry.staged, Path(entry.source or ""))
     elif entry.state is EntryState.PENDING:
-        yield from _staged_problems(folder, entry, folder.path / entry.staged)
+        yield from _staged_problems(folder, entry, folder.path / entry.staged, read_data)
     elif entry.sealed and entry.state in (EntryState.SEALED, EntryState.UPLOADED):
         yield from _sealed_problems(folder, entry, folder.path / entry.sealed, read_data)
 
@@ -97,16 +97,15 @@ def _link_problems(folder: Folder, entry: Entry, path: Path, source: Path) -> It
         yield fatal("staged-reused", folder, changed, "what it was before is gone: `exe.discard_asset(path)`")
 
 
-def _staged_problems(folder: Folder, entry: Entry, path: Path) -> Iterator[Finding]:
+def _staged_problems(folder: Folder, entry: Entry, path: Path, read_data: bool) -> Iterator[Finding]:
     if path.is_symlink():
         if entry.mode is not Mode.NEW or (folder.quiet and not _users_own_link(folder, path)):
             link = f"{entry.label}: its staged file is a symbolic link to {path.readlink()}"
             yield fatal("staged-link", folder, link, f"put the file itself back in the place of {path}")
+    elif path.exists() and not path.is_file():
+        yield fatal("staged-kind", folder, f"{entry.label}: {path} is not a regular file", "put the file back there")
     elif path.exists():
-        if not path.is_file():
-            yield fatal(
-                "staged-kind", folder, f"{entry.label}: {path} is not a regular file", "put the file back there"
-            )
+        yield from _bytes_problems(folder, entry, path, read_data)
     elif entry.mode in (Mode.COPY, Mode.RECORD):
         yield fatal(
             "staged-copy",
@@ -120,6 +119,21 @@ def _staged_problems(folder: Folder, entry: Entry, path: Path) -> Iterator[Findi
             yield note("staged-unwritten", folder, f"{unwritten}; the program that registered it may be about to")
             return
         yield repairable("staged-unwritten", folder, unwritten, "write it, or `exe.discard_asset(path)`")
+
+
+def _bytes_problems(folder: Folder, entry: Entry, path: Path, read_data: bool) -> Iterator[Finding]:
+    """Say where a file that waits is not what the run left."""
+    if entry.sha256 is None or not folder.quiet:
+        return
+    if path.stat().st_size == entry.length and not (read_data and sha256_of(path) != entry.sha256):
+        return
+    text = f"{entry.label}: {path} has other bytes than the run left there"
+    if was_written(entry, stamp(path)):
+        commit = f"if that was you, `deriva-ml upload --execution {folder.rid}` commits it as it is; else put it back from a backup"
+        yield repairable("staged-changed", folder, f"{text}: it was written to after the end of the run", commit)
+    else:
+        again = "put it back from a backup, or `exe.discard_asset(path)`"
+        yield fatal("staged-bytes", folder, f"{text}, and nobody wrote to it", again)
 
 
 def _users_own_link(folder: Folder, path: Path) -> bool:

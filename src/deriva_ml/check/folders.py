@@ -12,7 +12,7 @@ from deriva_ml.check.entries import OPEN, Folder, entry_problems, matches
 from deriva_ml.check.findings import Finding, fatal, repairable
 from deriva_ml.check.remedies import FOLDER, set_aside, write_manifest
 from deriva_ml.errors import DerivaMLIntegrityError
-from deriva_ml.execution.manifest import ALWAYS_UP_TO, Entry, Mode, rebuild
+from deriva_ml.execution.manifest import ALWAYS_UP_TO, Entry, EntryState, Mode, rebuild
 from deriva_ml.execution.staging import MANIFEST
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.files import hash_file
@@ -73,7 +73,7 @@ def _manifest_problems(folder: Folder, waiting: Sequence[Entry]) -> Iterator[Fin
 def _differences(folder: Folder, pairs: Sequence[tuple[Entry, Entry]]) -> Iterator[Finding]:
     """Say where manifest and store speak of two contents; that the manifest lags behind in other facts is nothing."""
     for listed, entry in pairs:
-        if listed.sha256 and entry.sha256 and listed.sha256 != entry.sha256:
+        if listed.state is not EntryState.PENDING and entry.sha256 and listed.sha256 != entry.sha256:
             yield _two_checksums(folder, entry)
         if listed.rid and entry.rid and listed.rid != entry.rid and not entry.reused:
             two = f"{entry.label}: it is {listed.rid} in the manifest, {entry.rid} in the store"

@@ -49,7 +49,7 @@ class Outputs:
         wish = Wish(self._types(asset_types, table, renewed is None), metadata, description)
         source = Path(name)
         if renewed is not None:
-            entry = staging.change(renewed.key, wish)
+            entry = staging.change(renewed.key, wish, written=True)
         elif os.path.exists(name):  # noqa: PTH110 - a name that no disk takes does not exist
             if os.sep not in name and source.is_file() and not copy and staging.existed_before_the_run(source):
                 _warn_of_leftover(name, source.absolute())

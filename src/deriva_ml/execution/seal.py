@@ -23,7 +23,7 @@ from deriva_ml.execution.references import dangling
 from deriva_ml.execution.report import UploadProgress, listed
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staged import Staged
-from deriva_ml.execution.staging import has_changed, link, reused_path, stamp
+from deriva_ml.execution.staging import has_changed, link, reused_path, stamp, was_written
 from deriva_ml.files import BLOCK, copy_hashed, fsync_folder, hash_file, make_folder, write_whole
 from deriva_ml.names import TableName
 
@@ -215,6 +215,11 @@ def _seal_one(run: Run, entry: Entry, told: Callable[[int], None]) -> Entry:
     if before != after:
         raise DerivaMLUploadError(
             f"{entry.label}: {path} was written to while it was read; commit again when it is whole."
+        )
+    if entry.sha256 not in {None, digest.sha256} and not was_written(entry, before):
+        raise DerivaMLUploadError(
+            f"{entry.label}: {path} has other bytes than the run left there, and nobody wrote to it: the disk has damaged it. "
+            "Put it back from a backup, write it again, or `exe.discard_asset(path)`."
         )
     return replace(
         entry,

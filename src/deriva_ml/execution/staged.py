@@ -150,6 +150,14 @@ class Staged:
             connection.executemany(_UPDATE, ((moment, *_values(entry), entry.id) for entry in listing if entry.id))
             return [entry if entry.id else self.write(connection, entry) for entry in listing]
 
+    def note_bytes(self, entries: Iterable[Entry]) -> None:
+        """Note what the files of these entries hold, where nothing is sealed yet; durable with the next write that is."""
+        noted = [(each.source_stamp, each.sha256, each.length, each.id) for each in entries]
+        if noted:
+            with self.writing(durable=False) as connection:
+                sql = "UPDATE entries SET source_stamp = ?, sha256 = ?, length = ? WHERE id = ? AND state = 'pending'"
+                connection.executemany(sql, noted)
+
     def entries(self, *states: EntryState) -> list[Entry]:
         """Return the entries in ``states`` (all, when none is named), in the order of registration."""
         if not states:

@@ -24,7 +24,7 @@ from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.execution import manifest
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.staged import Staged
-from deriva_ml.files import BLOCK, fsync_folder, make_folder, replacing, sync, sync_files, write_whole
+from deriva_ml.files import BLOCK, fsync_folder, make_folder, replacing, sha256_of, sync, sync_files, write_whole
 from deriva_ml.forks import generation
 from deriva_ml.names import safe_file_name
 
@@ -93,7 +93,7 @@ class Staging:
         with self._guard(), self.staged.writing() as connection:
             entry = self._open_entry(table, key, parts[-1], Mode.NEW, None)
             self._folder(self.folder / entry.staged)
-            saved = self.staged.write(connection, wish.applied(entry))
+            saved = self.staged.write(connection, wish.applied(_open(entry)))
         self._registered()
         return saved
 
@@ -138,10 +138,10 @@ class Staging:
         mode = Mode.LINK if ready.copy is None else Mode.COPY
         entry = self._open_entry(table, f"{table.name.name}/{ready.name}", ready.name, mode, str(ready.path))
         self._place(self.folder / entry.staged, ready)
-        return self.staged.write(connection, wish.applied(replace(entry, mode=mode, source_stamp=ready.stamp)))
+        return self.staged.write(connection, wish.applied(replace(_open(entry), mode=mode, source_stamp=ready.stamp)))
 
-    def change(self, key: str, wish: Wish) -> Entry:
-        """Change what is said of a registered asset.
+    def change(self, key: str, wish: Wish, *, written: bool = False) -> Entry:
+        """Change what is said of a registered asset; ``written``: its file is about to be written again.
 
         Raises:
             DerivaMLValidationError: it is in the catalog already.
@@ -152,7 +152,7 @@ class Staging:
                 raise DerivaMLValidationError(
                     f"{key} is in the catalog already: change the asset itself, with `ml.lookup_asset(rid)`."
                 )
-            saved = self.staged.write(connection, wish.applied(entry))
+            saved = self.staged.write(connection, wish.applied(_open(entry) if written else entry))
         self._registered()
         return saved
 
@@ -260,9 +260,22 @@ class Staging:
                 write_whole(path, document, name_durable=False)
 
     def sync(self) -> None:
-        """Bring to the disk what was written to the staged paths, and write the manifest."""
-        self.sync_written(self.staged.entries(EntryState.PENDING))
+        """Bring to the disk what was written to the staged paths, note its checksums, and write the manifest."""
+        pending = self.staged.entries(EntryState.PENDING)
+        self.sync_written(pending)
+        self.staged.note_bytes(filter(None, map(self._as_left, pending)))
         self.write_manifest()
+
+    def _as_left(self, entry: Entry) -> Entry | None:
+        """Return the entry of a file in this folder with what it holds now; None where it is not there, or being written."""
+        path = self.folder / entry.staged
+        if entry.mode not in (Mode.NEW, Mode.COPY) or not path.is_file():
+            return None
+        before = stamp(path)
+        left = replace(entry, sha256=sha256_of(path), length=path.stat().st_size)
+        if stamp(path) != before:
+            return None
+        return left if entry.mode is Mode.COPY else replace(left, source_stamp=before)
 
     def sync_written(self, entries: Iterable[Entry], *, once: bool = False) -> None:
         """Bring to the disk what was written to those of these new files that are there.
@@ -306,6 +319,20 @@ def link(source: Path, target: Path) -> None:
         beside = target.with_name(f".{secrets.token_hex(8)}.link")
         beside.symlink_to(source)
         beside.replace(target)
+
+
+def _open(entry: Entry) -> Entry:
+    """Return the entry of a file that may become another: what was noted of its bytes goes."""
+    return replace(entry, source_stamp=None, sha256=None, length=None)
+
+
+def was_written(entry: Entry, now: str) -> bool:
+    """Return whether a staged file, whose stamp is ``now``, was written to since the run left it. Bringing back a backup is no writing."""
+    return entry.mode is Mode.NEW and _size_and_time(entry.source_stamp or "") != _size_and_time(now)
+
+
+def _size_and_time(stamp: str) -> str:
+    return stamp.rpartition(":")[0]
 
 
 def has_changed(entry: Entry, now: str) -> bool:

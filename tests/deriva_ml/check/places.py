@@ -142,11 +142,14 @@ def restore(copy: Path, original: Path) -> None:
 
 
 def look(path: str) -> object:
-    """Return what tells whether a file has changed; SQLite changes its files without a word."""
+    """Return what tells whether a file has changed; SQLite changes its files without a word, and so does a disk that rots."""
     found = os.lstat(path)
     if stat.S_ISDIR(found.st_mode):
         return "folder"
-    return path if ".sqlite" in path else (found.st_mode, found.st_size, found.st_mtime_ns)
+    if ".sqlite" in path:
+        return path
+    content = Path(path).read_bytes() if stat.S_ISREG(found.st_mode) and found.st_size < 100 else b""
+    return found.st_mode, found.st_size, found.st_mtime_ns, content
 
 
 # ------------------------------------------------------------------------------------------------------------ databases
@@ -236,6 +239,13 @@ def flip(path: Path) -> None:
 def flip_in_place(path: Path) -> None:
     """Change one bit of the file under whatever name it goes."""
     _overwrite(path, 0, bytes([path.read_bytes()[0] ^ 1]))
+
+
+def rot(path: Path) -> None:
+    """Change one bit as a disk does: nobody has written to the file."""
+    found = path.stat()
+    flip(path)
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
 
 
 def longer(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -225,6 +226,37 @@ def test_a_missing_file_is_an_error_before_anything_is_sent(
     source.write_text("back again")
     exe.asset_file_path("Image", "never.txt").write_text("at last")
     assert exe.commit_output_assets().total_uploaded == 3
+
+
+def test_a_file_that_has_rotted_while_it_waited_is_not_committed(local_lab: DerivaML, workflow: Workflow) -> None:
+    exe = stage(local_lab, workflow, a="as the run left it", b="whole")
+    path = exe.working_dir / "assets" / "Image" / "a.txt"
+    left = path.stat()
+    with path.open("r+b") as file:
+        file.write(b"A")
+    os.utime(path, ns=(left.st_atime_ns, left.st_mtime_ns))
+    with pytest.raises(DerivaMLUploadError, match=r"a\.txt: .* nobody wrote to it: the disk has damaged it"):
+        exe.commit_output_assets()
+    assert local_lab.list_assets("Image") == []
+
+    path.write_text("written again by the user")
+    exe.commit_output_assets()
+    assert {asset.filename for asset in local_lab.list_assets("Image")} == {"a.txt", "b.txt"}
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_file_may_be_written_after_the_end_of_the_run(local_lab: DerivaML, workflow: Workflow, again: bool) -> None:
+    exe = stage(local_lab, workflow, a="as the run left it")
+    path = exe.working_dir / "assets" / "Image" / "a.txt"
+    if again:
+        assert exe.asset_file_path("Image", "a.txt") == path
+    path.write_text("more")
+    changed = [finding.kind for finding in local_lab.check(read_data=True).findings if finding.weight]
+    assert changed == ([] if again else ["staged-changed"])
+    exe.commit_output_assets()
+    (asset,) = local_lab.list_assets("Image")
+    assert exe.download_asset(asset.rid, update_catalog=False).read_text() == "more"
+    assert [finding for finding in local_lab.check(read_data=True).findings if finding.weight] == []
 
 
 def test_metadata_that_a_column_needs_is_asked_for_before_anything_is_sent(
