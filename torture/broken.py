@@ -8,7 +8,7 @@ from typing import Any
 
 from deriva_ml import ml as front_door
 from deriva_ml.execution import batch
-from deriva_ml.execution.staged import Staged
+from deriva_ml.execution.logged import Logged
 
 CHOSEN = "DERIVA_ML_BROKEN"
 """The environment variable that says which promise is broken."""
@@ -21,26 +21,26 @@ def _no_file_is_synced() -> None:
 
 def _told_before_written() -> None:
     """Each line of metrics is written when the next one comes, and has been acknowledged by then."""
-    real, waiting = Staged.add_metrics, dict[str, tuple[Any, ...]]()
+    real, waiting = Logged.add_metrics, dict[str, tuple[Any, ...]]()
 
-    def add_metrics(staged: Staged, *line: Any) -> None:
-        before = waiting.get(staged.rid)
-        waiting[staged.rid] = line
+    def add_metrics(logged: Logged, *line: Any) -> None:
+        before = waiting.get(logged.rid)
+        waiting[logged.rid] = line
         if before is not None:
-            real(staged, *before)
+            real(logged, *before)
 
-    Staged.add_metrics = add_metrics  # type: ignore[method-assign]
+    Logged.add_metrics = add_metrics  # type: ignore[method-assign]
 
 
 def _written_again_in_doubt() -> None:
     """A value that may not have been stored is stored once more; here, every one."""
-    real = Staged.add_metrics
+    real = Logged.add_metrics
 
-    def add_metrics(staged: Staged, *line: Any) -> None:
-        real(staged, *line)
-        real(staged, *line)
+    def add_metrics(logged: Logged, *line: Any) -> None:
+        real(logged, *line)
+        real(logged, *line)
 
-    Staged.add_metrics = add_metrics  # type: ignore[method-assign]
+    Logged.add_metrics = add_metrics  # type: ignore[method-assign]
 
 
 def _dead_runs_are_not_looked_for() -> None:

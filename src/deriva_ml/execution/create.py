@@ -219,7 +219,7 @@ def stage(
     staged = Staged(store, rid)
     for entry in entries:
         staged.write(connection, entry)
-    staged.hold_parameters(connection, plain(configuration.parameters), "configuration.json")
+    staged.logged.hold_parameters(connection, plain(configuration.parameters), "configuration.json")
 
 
 def upload_metadata(run: Run) -> None:

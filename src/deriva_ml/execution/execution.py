@@ -135,12 +135,12 @@ class Execution:
     @property
     def parameters(self) -> dict[str, Any]:
         """The settings of the run: those of the configuration and those logged."""
-        return self._run.staged.parameters()
+        return self._run.staged.logged.parameters()
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """The logged metrics, oldest first."""
-        return self._run.staged.metrics()
+        return self._run.staged.logged.metrics()
 
     @property
     def working_dir(self) -> Path:
@@ -364,7 +364,7 @@ class Execution:
             exe.log_metrics({"loss": 0.31, "accuracy": 0.92}, step=epoch)
         """
         record = measured({**({} if step is None else {"step": step}), **(metrics or {}), **more})
-        self._run.staged.add_metrics(record.get("step") if step is not None else None, record)
+        self._run.staged.logged.add_metrics(record.get("step") if step is not None else None, record)
 
     def log_params(self, params: Mapping[str, Any] | None = None, **more: Any) -> None:
         """Record settings of the run. Durable when it returns; the next commit uploads them as a file.
@@ -374,7 +374,7 @@ class Execution:
         Raises:
             DerivaMLValidationError: one has another value already; a run has one value of each.
         """
-        self._run.staged.set_parameters(redact(plain({**(params or {}), **more})))
+        self._run.staged.logged.set_parameters(redact(plain({**(params or {}), **more})))
 
     def add_features(self, features: Iterable[Any]) -> int:
         """Stage values of one feature; return how many. Durable when it returns; the next commit inserts them.

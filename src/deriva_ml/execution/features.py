@@ -14,10 +14,11 @@ from deriva_ml.catalog.terms import find_term
 from deriva_ml.errors import DerivaMLInvalidTerm, DerivaMLTableNotFound, DerivaMLValidationError
 from deriva_ml.execution import liveness
 from deriva_ml.execution.fitting import misfit, unstorable
+from deriva_ml.execution.logged import as_text
 from deriva_ml.execution.manifest import Entry
 from deriva_ml.execution.report import listed
 from deriva_ml.execution.run import Run
-from deriva_ml.execution.staged import FeatureValues, StagedFeature, as_text
+from deriva_ml.execution.staged import FeatureValues, StagedFeature
 from deriva_ml.execution.staged_values import take_back
 from deriva_ml.feature.feature import Feature, lookup_feature
 from deriva_ml.feature.record import FeatureRecord

@@ -219,7 +219,7 @@ def _take_in(store: ExecutionStore, rid: str, sealed: SealedBag, rids: Mapping[s
     def write(connection: apsw.Connection) -> None:
         for entry in new:
             staged.write(connection, entry)
-        staged.take_parameters(connection, sealed.record["parameters"])
+        staged.logged.take_parameters(connection, sealed.record["parameters"])
         store.take_waiting(connection, rid, WAITING_INPUTS, sealed.record.get("waiting", ()))
         Nested(store).take(connection, sealed.record.get("nested", ()))
 

@@ -17,8 +17,8 @@ def pending_of(staged: Staged) -> PendingSummary:
     logged = [
         f"{len(listing)} logged {kind}"
         for kind, listing in (
-            ("parameters", staged.parameters(pending=True)),
-            ("metrics", staged.metrics(pending=True)),
+            ("parameters", staged.logged.parameters(pending=True)),
+            ("metrics", staged.logged.metrics(pending=True)),
         )
         if listing
     ]

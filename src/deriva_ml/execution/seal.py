@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from deriva_ml import jsontext
 from deriva_ml.catalog.model import TableModel
 from deriva_ml.catalog.session import Catalog
@@ -136,7 +138,7 @@ def _missing_metadata(session: Catalog, entries: Sequence[Entry]) -> Iterable[st
 
 def to_seal(run: Run) -> tuple[int, int]:
     """Return how many files a commit will seal, those registered and those made of what was logged, and the bytes of the former."""
-    logged = [run.staged.parameters(pending=True), run.staged.metrics(pending=True)]
+    logged = [run.staged.logged.parameters(pending=True), run.staged.logged.metrics(pending=True)]
     pending = [run.folder / entry.staged for entry in run.staged.entries(EntryState.PENDING)]
     return len(pending) + sum(map(bool, logged)), sum(path.stat().st_size for path in pending if path.exists())
 
@@ -252,7 +254,7 @@ _KINDS = {
 
 def _write_logged(run: Run) -> list[_Logged]:
     """Turn logged parameters and metrics that no committed file holds into sealed files of their own."""
-    found = {kind: run.staged.unheld(kind) for kind in _KINDS}
+    found = {kind: run.staged.logged.unheld(kind) for kind in _KINDS}
     return [_written(run, kind, texts) for kind, texts in found.items() if texts]
 
 
@@ -280,7 +282,7 @@ def _content(kind: str, texts: Mapping[Any, str]) -> str:
 def logged_again(staged: Staged, entry: Entry) -> bytes:
     """Return the content of a file of what was logged, made of the store's rows once more; empty for any other file."""
     kind = next((kind for kind, (name, *_) in _KINDS.items() if entry.file_name == name), None)
-    texts = staged.held(kind, entry.key) if kind else {}
+    texts = staged.logged.held(kind, entry.key) if kind else {}
     return _content(kind, texts).encode() if kind and texts else b""
 
 
@@ -288,12 +290,10 @@ def _hold(run: Run, logged: Sequence[_Logged]) -> list[Entry]:
     """File first, row second: register the files that hold what was logged, and mark that as held."""
     table = run.session.model().ml_table("Execution_Metadata")
     with run.staged.writing(durable=False) as connection:
-        return [
-            run.staged.hold_logged(
-                connection,
-                each.kind,
-                each.names,
-                replace(each.entry, key=run.staging.fresh(table, each.file_name).key),
-            )
-            for each in logged
-        ]
+        return [_register(run, connection, each, run.staging.fresh(table, each.file_name).key) for each in logged]
+
+
+def _register(run: Run, connection: apsw.Connection, logged: _Logged, key: str) -> Entry:
+    saved = run.staged.write(connection, replace(logged.entry, key=key))
+    run.staged.logged.mark_held(connection, logged.kind, logged.names, saved.key)
+    return saved

@@ -146,7 +146,7 @@ def _record(run: Run, bag: str, entries: list[Entry], assets: Sequence[AssetGrou
         "inputs": inputs,
         "waiting": waiting_inputs.steps(run.store, run.rid),
         "nested": Nested(run.store).described(run.rid),
-        "parameters": run.staged.parameters(),
+        "parameters": run.staged.logged.parameters(),
         "entries": [_described(entry) for entry in entries],
         "types": [_types(group) for group in assets],
         "features": [_feature(run, TableName(*table)) for table in run.staged.feature_tables(newest)],
