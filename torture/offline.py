@@ -164,8 +164,8 @@ def _live(home: Path, number: int) -> None:
     spec = f"{facts['dataset']}@{facts['version']}"
     parent = _begun(ml, f"parent {number}", datasets=[spec], assets=[facts["asset"]], parameters={"round": number})
     told("created", rid=parent.rid)
-    told("read", rid=parent.rid, dataset=facts["dataset"], asset=facts["asset"])
     with parent:
+        told("read", rid=parent.rid, dataset=facts["dataset"], asset=facts["asset"])
         for index in range(CHILDREN):
             child = _begun(ml, f"child {number} {index}")
             told("created", rid=child.rid)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.leases import lease
@@ -35,7 +37,7 @@ from deriva_ml.workflow.workflow import Workflow, check_types
 log = logging.getLogger(__name__)
 
 S = ExecutionStatus
-_FOLDERS_LEFT = ("create", "run", "commit", "bag")
+_LOCKS_LEFT = ("create", "run", "commit")
 
 
 def waits(store: ExecutionStore, rid: str) -> bool:
@@ -52,15 +54,16 @@ def bring(session: Catalog, store: ExecutionStore, name: str) -> str:
         DerivaMLBusyError: another process runs it, is about to, or brings it just now.
         DerivaMLException: the catalog did not take something; another call goes on.
     """
+    local = name if is_local(name) else store.local_name_of(name) or name
     with liveness.holding(
-        lock_file(store.workspace, name, "commit"), f"Execution {name} cannot be brought to the catalog"
+        lock_file(store.workspace, local, "commit"), f"Execution {name} cannot be brought to the catalog"
     ):
         found = store.require(name)
         if is_local(found.rid):
             _refuse_living(store, name)
             _rename(session, store, found)
             found = store.require(name)
-    _move_folder(store, found.rid)
+        _move_folder(store, found.rid)
     with liveness.holding(lock_file(store.workspace, found.rid, "commit"), f"Execution {found.rid} cannot be brought"):
         _tell(Run(session, store, found.rid))
     return found.rid
@@ -140,12 +143,25 @@ def _move_folder(store: ExecutionStore, rid: str) -> None:
     local = store.local_name_of(rid)
     if local is None or not store.folder(local).is_dir():
         return
-    old, new = store.folder(local), store.folder(rid)
-    if new.is_dir() and not any(new.iterdir()):
-        new.rmdir()
-    old.rename(new)
-    for kind in _FOLDERS_LEFT:
+    _merge(store.folder(local), store.folder(rid))
+    for kind in _LOCKS_LEFT:
         lock_file(store.workspace, local, kind).unlink(missing_ok=True)
+
+
+def _merge(old: Path, new: Path) -> None:
+    """Move the folder ``old`` to ``new``; where somebody has made that already, what is there stays, and all else joins it."""
+    if not new.is_dir():
+        old.rename(new)
+        return
+    for path in old.iterdir():
+        target = new / path.name
+        if path.is_dir() and not path.is_symlink():
+            _merge(path, target)
+        elif os.path.lexists(target):
+            path.unlink()
+        else:
+            path.rename(target)
+    old.rmdir()
 
 
 # ---------------------------------------------------------------------------------------------------------------- its row

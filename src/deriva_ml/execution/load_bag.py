@@ -9,7 +9,7 @@ import json
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -77,13 +77,21 @@ def load_bag(
             f"A sealed bag is loaded into the catalog, and the session is offline: open {session.host} online (without mode=offline)."
         )
     with _opened(store, archive) as sealed:
-        known = store.get(sealed.execution.rid)  # begun offline, it may have its RID here already
-        rid = known.rid if known is not None else sealed.execution.rid
         _check_catalog(session, sealed)
-        with liveness.holding(lock_file(store.workspace, rid, "bag"), f"A bag of execution {rid} is being loaded"):
+        with _alone(store, sealed.execution.rid) as rid:
             rids, receipt = claim(session, sealed.uuid, sealed.execution.rid, _tokens(sealed), store.folder(rid))
             _take_in(store, rid, sealed, rids, receipt)
     return commit(reopen(session, store, rid), clean=clean, progress=progress)
+
+
+@contextmanager
+def _alone(store: ExecutionStore, name: str) -> Iterator[str]:
+    """Keep out whoever brings, commits or loads this execution; yield its name here, which stays: begun offline, it may have its RID already."""
+    what = f"A bag of execution {name} cannot be loaded"
+    with liveness.holding(lock_file(store.workspace, name, "commit"), what):
+        rid = store.current_name(name)
+        with nullcontext() if rid == name else liveness.holding(lock_file(store.workspace, rid, "commit"), what):
+            yield rid
 
 
 @contextmanager

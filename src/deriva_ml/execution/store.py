@@ -353,9 +353,12 @@ class ExecutionStore:
                 _assign(connection, rid, {"catalog_status": told.value})
 
     def untold(self) -> dict[str, Registered]:
-        """Return the executions that have ended, and of which it is not known that the catalog says so, by their RIDs."""
+        """Return the executions that have ended, and of which it is not known that the catalog says so, by their RIDs.
+
+        Those that were begun offline are not among them until all of them is in the catalog.
+        """
         ended = "status IN ('Stopped', 'Failed', 'Pending_Upload', 'Aborted') AND catalog_status IS NOT status"
-        return {found.rid: found for found in self.select(ended) if not is_local(found.rid)}
+        return {found.rid: found for found in self.select(ended) if not is_local(found.rid) and not found.untold}
 
     def tell(self, states: Iterable[tuple[str, ExecutionStatus]]) -> None:
         """Write down what the catalog says of executions."""
