@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, create_model
 
 from deriva_ml.catalog.model import ColumnModel
 from deriva_ml.feature import selectors
+from deriva_ml.forks import inside
 
 if TYPE_CHECKING:
     from deriva_ml.feature.feature import Feature
@@ -48,6 +52,16 @@ TYPES: dict[str, Any] = {
 }
 """What the columns of a feature hold in Python; the types that are not listed are texts."""
 _CHECKED = frozenset({"int2", "int4", "int8", "float4", "float8", "boolean"})
+
+
+class _Choice(Enum):
+    ONE = 1
+
+
+_OF_EVERY_KIND: tuple[Any, ...] = (
+    "", Path(), 0, 0.5, True, None, b"", [0], {}, date.min, datetime.min, Decimal(0), UUID(int=0), _Choice.ONE,
+)  # fmt: skip
+"""What a validator may be given; what it learns of each kind at the first one, it learns before anybody can fork."""
 
 
 class FeatureRecord(BaseModel):
@@ -100,7 +114,7 @@ class FeatureRecord(BaseModel):
 
 
 def make_record_class(feature: Feature) -> type[FeatureRecord]:
-    """Return the record class of ``feature``, named ``<Target>Feature<Name>``."""
+    """Return the record class of ``feature``, named ``<Target>Feature<Name>``; nobody forks while it is made."""
     table = feature.feature_table
     target = str | Path if feature.target_table.is_asset else str  # a file that is staged has no RID yet
     fields: dict[str, Any] = {feature.target_column: (target, ...)}
@@ -111,11 +125,22 @@ def make_record_class(feature: Feature) -> type[FeatureRecord]:
     for name in feature.value_columns:
         fields[name] = _field(table.columns[name], python_type(table.columns[name]))
     fields["Feature_Name"] = (str, feature.feature_name)
-    made = create_model(
-        f"{feature.target_table.name.name}Feature{feature.feature_name}", __base__=FeatureRecord, **fields
-    )
-    made.feature = feature
+    name = f"{feature.target_table.name.name}Feature{feature.feature_name}"
+    with inside():  # pydantic holds locks while it makes a class, and when it meets a kind of value for the first time
+        made = create_model(name, __base__=FeatureRecord, **fields)
+        made.feature = feature
+        for value in _OF_EVERY_KIND:
+            _fits(made, dict.fromkeys(fields, value))
     return made
+
+
+def _fits(kind: type[FeatureRecord] | TypeAdapter[Any], value: Any) -> bool:
+    validate = kind.validate_python if isinstance(kind, TypeAdapter) else kind.model_validate
+    try:
+        validate(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def python_type(column: ColumnModel) -> Any:
@@ -129,11 +154,8 @@ def can_hold(column: ColumnModel, value: Any) -> bool:
     """Return whether a column of numbers or booleans takes a value, also as text; what other types take is for the catalog to say."""
     if value is None or column.type.removesuffix("[]") not in _CHECKED:
         return True
-    try:
-        TypeAdapter(python_type(column)).validate_python(value)
-    except ValidationError:
-        return False
-    return True
+    with inside():
+        return _fits(TypeAdapter(python_type(column)), value)
 
 
 def _field(column: ColumnModel, kind: Any) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,8 +17,11 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from deriva_ml import DerivaML, ExecutionStatus, Workflow
 from deriva_ml.execution.execution import Execution
+from deriva_ml.feature import record
 
 FORKS = 16
 SECONDS = 20
@@ -120,6 +124,26 @@ def test_lines_of_metrics_keep_the_order_in_which_processes_and_threads_wrote_th
             thread.start()
             thread.join()
     assert [line["n"] for line in exe.metrics] == list(range(20))
+
+
+def test_nobody_forks_while_a_record_class_is_made(
+    local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pydantic holds locks meanwhile, which a child of a fork would wait for for ever; a lock that a fork copies stands for them."""
+    real, lock, inside = record.create_model, threading.Lock(), threading.Event()
+
+    def slowly(*given: Any, **more: Any) -> Any:
+        with lock:
+            inside.set()
+            time.sleep(0.3)
+            return real(*given, **more)
+
+    monkeypatch.setattr(record, "create_model", slowly)
+    maker = threading.Thread(target=local_lab.feature_record_class, args=("Image", "Grade"))
+    maker.start()
+    inside.wait(SECONDS)
+    assert forked(lambda: local_lab.feature_record_class("Image", "Grade")) == 0
+    maker.join()
 
 
 def test_workers_are_forked_while_threads_write(lab: DerivaML, workflow: Workflow, elsewhere: Path) -> None:
