@@ -499,3 +499,29 @@ def test_a_home_that_has_lost_a_database_says_so_and_nothing_takes_its_place(
         )
         assert re.search(f"DerivaML[A-Za-z]+Error: .*{said}", done.stderr), done.stderr[-600:]
     assert {path: path.stat().st_size for path in (home / "catalog" / "catalogs").rglob("catalog.sqlite")} == before
+
+
+DAMAGES: list[Callable[[Any], Any]] = [
+    lambda known: known | {"folder": "embeddef__1"},
+    lambda known: known | {"folder": 3},
+    lambda known: known | {"folder": "../../elsewhere"},
+    lambda known: {"foldeR": known["folder"], "catalog": known["catalog"]},
+    lambda known: {"folder": known["folder"], "catalOg": known["catalog"]},
+    lambda known: [known],
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_list_of_workspaces_hides_no_run_that_waits(
+    home: Path, damage: Callable[[Any], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DERIVA_ML_ALLOW_DIRTY", "true")
+    workflow = Workflow(name="w", workflow_type="Training", url="https://example.org/w", checksum="w")
+    with DerivaML().create_execution(workflow=workflow) as exe:
+        exe.log_metrics({"loss": 1})
+    index = home / "workspaces" / "addresses.json"
+    index.write_text(json.dumps({address: damage(known) for address, known in json.loads(index.read_text()).items()}))
+    DerivaML(mode="offline")  # knows what it knows, and says nothing that is not true
+    found = DerivaML()
+    assert [each.execution_rid for each in found.pending_summary().per_execution] == [exe.rid]
+    assert DerivaML(mode="offline").workspace == found.workspace

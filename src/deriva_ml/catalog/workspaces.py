@@ -31,20 +31,20 @@ def folder_online(home: Path, catalog: Catalog) -> Path:
     if not catalog.identity:
         return named
     address = _address(catalog.host, catalog.catalog_id)
-    known = read_cache(named.with_name(INDEX)).get(address, {})
+    known = _index(named).get(address, {})
     if known.get("catalog") == catalog.identity:
         return named.with_name(known["folder"])
     try:
         return _noted(named, address, catalog.identity)
     except OSError as error:
         log.warning("%s cannot be written, so %s cannot be opened offline: %s", named.with_name(INDEX), address, error)
-        return _folder_of(catalog.identity, read_cache(named.with_name(INDEX)), named)
+        return _folder_of(catalog.identity, _index(named), named)
 
 
 def _noted(named: Path, address: str, identity: str) -> Path:
     make_folder(named.parent)
     with locked(named.with_name(f"{INDEX}.lock")):
-        index = read_cache(named.with_name(INDEX))
+        index = _index(named)
         folder = _folder_of(identity, index, named)
         _write(named.with_name(INDEX), {**index, address: {"catalog": identity, "folder": folder.name}})
     return folder
@@ -53,7 +53,7 @@ def _noted(named: Path, address: str, identity: str) -> Path:
 def folder_offline(home: Path, host: str, catalog_id: str) -> tuple[Path, str]:
     """Return the folder of the workspace to which an address led last, and which catalog it was; "" where none is known."""
     named = workspace_folder(home, host, catalog_id)
-    known = read_cache(named.with_name(INDEX)).get(_address(host, catalog_id))
+    known = _index(named).get(_address(host, catalog_id))
     return (named, "") if known is None else (named.with_name(known["folder"]), known["catalog"])
 
 
@@ -66,6 +66,20 @@ def _folder_of(identity: str, index: Mapping[str, Any], named: Path) -> Path:
     if owners.get(named) not in (None, "", identity):
         named = named.with_name(f"{named.name}__{identity[:8]}")
     return next((folder for folder, owner in owners.items() if owner == identity), named)
+
+
+def _index(named: Path) -> dict[str, dict[str, str]]:
+    """Return what is known of each address; what says nothing of use, or leads to no workspace that is there, is as if it were not known."""
+    found = {}
+    for address, known in read_cache(named.with_name(INDEX)).items():
+        said = (known.get("catalog"), known.get("folder")) if isinstance(known, dict) else (None, None)
+        if all(isinstance(each, str) for each in said) and said[1] in _folders(named.parent):
+            found[address] = {"catalog": said[0], "folder": said[1]}
+    return found
+
+
+def _folders(workspaces: Path) -> set[str]:
+    return {path.name for path in workspaces.iterdir() if path.is_dir()} if workspaces.is_dir() else set()
 
 
 def _owner(cache: Path) -> str:
