@@ -94,13 +94,18 @@ def make_folder(path: Path) -> None:
     fsync_folder(path.parent)
 
 
+def beginning(name: str) -> str:
+    """Return so much of a file's name that more can be put before and after it: names have 255 bytes at most."""
+    return os.fsencode(name)[:100].decode(errors="ignore")
+
+
 @contextmanager
 def replacing(path: Path, *, name_durable: bool = True) -> Iterator[BinaryIO]:
     """Open a file that takes the place of ``path``, whole and durable, when the block ends well, and vanishes if not.
 
     ``name_durable=False`` leaves the folder to be synced by the caller, once for many files.
     """
-    temporary = path.with_name(f".{path.name[:200]}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f".{beginning(path.name)}.{secrets.token_hex(6)}.tmp")
     try:
         with temporary.open("xb") as file:
             yield file

@@ -15,7 +15,7 @@ from deriva_ml.catalog.answers import refusal
 from deriva_ml.catalog.port import Request, Response
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLCatalogError, DerivaMLConflictError, DerivaMLIntegrityError
-from deriva_ml.files import Digest, fsync_folder, hash_file
+from deriva_ml.files import Digest, beginning, fsync_folder, hash_file
 from deriva_ml.names import encode
 
 CHUNK = 25 * 1024 * 1024
@@ -271,7 +271,7 @@ def get(catalog: Catalog, url: str, target: Path, *, md5: str | None = None) -> 
         DerivaMLCatalogError and its kinds: the store refused.
     """
     request = Request("GET", object_address(url), {"accept": "*/*"})
-    part = target.with_name(f".{target.name[:200]}.part")
+    part = target.with_name(f".{beginning(target.name)}.part")
     try:
         response = catalog.fetch(request, part)
         digest = hash_file(part)

@@ -5,6 +5,7 @@ A question selects the execution and what to say of the row. Where a machine kno
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -65,8 +66,9 @@ def _moment(kind: str, table: str, column: str, who: str = "execution") -> Rule:
 
 
 def _json(kind: str, table: str, column: str, shape: str = "", who: str = "execution") -> Rule:
-    wrong = f"NOT json_valid({column})" + (f" OR json_type({column}) != '{shape}'" if shape else "")
-    return _column(kind, FATAL, table, f"{column} IS NOT NULL AND ({wrong})", f"'{table}.{column} cannot be read'", who)
+    found = f"CASE WHEN json_valid({column}) THEN json_type({column}) ELSE json_shape({column}) END"
+    wrong = f"{found} IS NOT '{shape}'" if shape else f"{found} IS NULL"
+    return _column(kind, FATAL, table, f"{column} IS NOT NULL AND {wrong}", f"'{table}.{column} cannot be read'", who)
 
 
 _DURATIONS = ("duration", "download_duration", "upload_duration")
@@ -199,9 +201,19 @@ def _is_moment(text: str) -> bool:
     return True
 
 
+def _json_shape(text: str) -> str | None:
+    """Return what SQLite takes for no JSON and Python for one, as it holds NaN: object, array or real; None for no JSON at all."""
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return "object" if isinstance(found, dict) else "array" if isinstance(found, list) else "real"
+
+
 _FUNCTIONS: dict[str, Callable[[str], object]] = {
     "is_rid": is_rid,
     "is_moment": _is_moment,
+    "json_shape": _json_shape,
     "plain_key": plain_key,
     "leads_out": _leads_out,
     "rid_in": _rid_in,

@@ -42,6 +42,7 @@ class Outputs:
         rename: str | None,
     ) -> AssetFilePath:
         """Register a file: one to be written, or one that is there, by link or copy."""
+        _refuse_unspeakable(os.fspath(file_name), description or "")
         table = self._run.session.model().find_asset_table(asset_name)
         check_metadata(table, metadata or {}, os.fspath(file_name))
         staging, name = self._run.staging, os.fspath(file_name)
@@ -74,6 +75,7 @@ class Outputs:
         table = self._run.session.model().find_asset_table(asset_name)
         wish = Wish(self._types(asset_types, table, True), metadata, description)
         sources = [(path, path.name) for path in map(Path, file_names)]
+        _refuse_unspeakable(*(str(path) for path, _ in sources), description or "")
         check_metadata(table, metadata or {}, sources[0][1] if sources else "")
         return [self.path_of(entry) for entry in self._run.staging.existing_many(table, sources, wish, copy=copy)]
 
@@ -143,6 +145,17 @@ class Outputs:
         if entry is None:
             raise DerivaMLValidationError(f"Execution {self._run.rid} has no asset {key}.")
         return entry
+
+
+def _refuse_unspeakable(*texts: str) -> None:
+    """Refuse names and texts that no catalog can keep: they have bytes that are no UTF-8."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise DerivaMLValidationError(
+                f"{os.fsencode(text)!r} has bytes that are no UTF-8, which a catalog cannot keep: give the file, or its folder, another name."
+            ) from error
 
 
 def check_metadata(table: TableModel, metadata: Mapping[str, Any], file_name: str) -> None:
