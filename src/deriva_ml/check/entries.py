@@ -113,6 +113,9 @@ def _staged_problems(folder: Folder, entry: Entry, path: Path, read_data: bool) 
             f"{entry.label}: its copy {path} is gone",
             "`exe.discard_asset(path)`, then register it again",
         )
+    elif entry.sha256 is not None:
+        gone = f"{entry.label}: {path} is gone, which the run left with {entry.length:,} bytes"
+        yield fatal("staged-bytes", folder, gone, "put it back from a backup, or `exe.discard_asset(path)`")
     elif folder.quiet and folder.status in (S.Stopped, S.Uploaded):
         unwritten = f"{entry.label}: registered, and never written to {path}"
         if folder.owned:

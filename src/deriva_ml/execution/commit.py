@@ -11,6 +11,7 @@ import logging
 import shlex
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 
 import apsw
@@ -307,12 +308,21 @@ def clean_folder(run: Run) -> None:
     if run.staged.has_pending():
         run.staging.write_manifest()
         return
-    for name in ("assets", "sealed", "commit", "downloaded-assets"):
-        shutil.rmtree(run.folder / name, ignore_errors=True)
-    (run.folder / "asset-manifest.json").unlink(missing_ok=True)
     run.staging.forget_folders()
+    for name in ("assets", "sealed", "commit", "downloaded-assets"):
+        _remove(run.folder / name)
+    (run.folder / "asset-manifest.json").unlink(missing_ok=True)
     if run.folder.is_dir() and not any(run.folder.iterdir()):
         run.folder.rmdir()
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, which is whole until it is not there any more."""
+    aside = folder.with_name(f".{folder.name}.removed")
+    shutil.rmtree(aside, ignore_errors=True)  # whoever removed it may have died
+    if folder.exists():
+        folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def committed_outputs(run: Run) -> list[Entry]:

@@ -135,12 +135,12 @@ class Execution:
     @property
     def parameters(self) -> dict[str, Any]:
         """The settings of the run: those of the configuration and those logged."""
-        return self._run.staged.logged.parameters()
+        return self._run.here.staged.logged.parameters()
 
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """The logged metrics, oldest first."""
-        return self._run.staged.logged.metrics()
+        return self._run.here.staged.logged.metrics()
 
     @property
     def working_dir(self) -> Path:
@@ -459,7 +459,7 @@ class Execution:
 
     def pending_summary(self) -> PendingSummary:
         """Return what is staged and not yet committed."""
-        return pending_of(self._run.staged)
+        return pending_of(self._run.here.staged)
 
     # -------------------------------------------------------------------------------------------------------- nesting
 

@@ -207,8 +207,8 @@ def _check_place(session: Catalog, rid: str, told: Mapping[str, str]) -> None:
     same = theirs == known if theirs and known else (told["host"], told["id"]) == (session.host, session.catalog_id)
     if not same:
         raise DerivaMLStateInconsistency(
-            f"Execution {rid} of the sealed bag was begun offline for catalog {told['id']} of {told['host']}; this is catalog "
-            f"{session.catalog_id} of {session.host}. {_CHOOSE}"
+            f"Execution {rid} of the sealed bag was begun offline for catalog {told['id']} of {told['host']} ({theirs or 'of no identity'}); "
+            f"this is catalog {session.catalog_id} of {session.host} ({known or 'of no identity'}). {_CHOOSE}"
         )
 
 

@@ -46,6 +46,12 @@ class Run:
         self.row = CatalogRow(session, store, rid, dry=dry)
 
     @property
+    def here(self) -> Run:
+        """The run itself, where it still goes under this name; raises as :meth:`ExecutionStore.refuse_old_name` does."""
+        self.store.refuse_old_name(self.rid)
+        return self
+
+    @property
     def registered(self) -> Registered:
         """What the store says now."""
         return self.store.require(self.rid)

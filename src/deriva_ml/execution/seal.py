@@ -68,7 +68,7 @@ def _give_up_unwritten(run: Run) -> list[str]:
     unwritten = [
         entry
         for entry in run.staged.entries(EntryState.PENDING)
-        if entry.mode is Mode.NEW and not (run.folder / entry.staged).exists()
+        if entry.mode is Mode.NEW and entry.sha256 is None and not (run.folder / entry.staged).exists()
     ]
     if not unwritten:
         return []
@@ -106,6 +106,8 @@ def _problems(run: Run, entry: Entry) -> Iterable[str]:
 def _missing(entry: Entry, path: Path) -> str:
     if entry.mode is Mode.LINK:
         return f"{entry.label}: the registered file {entry.source} is not there any more (put it back, or `exe.discard_asset(path)`)"
+    if entry.sha256 is not None:
+        return f"{entry.label}: the file that the run left at {path} is gone (put it back, write it again, or `exe.discard_asset(path)`)"
     return (
         f"{entry.label}: it was registered, and no file was written to {path} (write it, or `exe.discard_asset(path)`)"
     )

@@ -47,6 +47,7 @@ def seal_bag(run: Run, target: Path | None = None) -> Path:
         InvalidTransitionError: the execution never ran, or was aborted.
         DerivaMLUploadError: a file is missing, or a value is not complete.
         DerivaMLBusyError: another process commits this execution, or still runs it.
+        DerivaMLStateInconsistency: it was begun offline, and another process has brought it to the catalog.
         DerivaMLValidationError: this is a dry run, or ``target`` exists.
     """
     if run.dry:
@@ -56,6 +57,7 @@ def seal_bag(run: Run, target: Path | None = None) -> Path:
     if archive.exists():
         raise DerivaMLValidationError(f"{archive} exists: choose another name for the sealed bag.")
     with liveness.holding(run.lock_file("commit"), f"Execution {run.rid} cannot be sealed"):
+        run.store.refuse_old_name(run.rid)
         end_run(run)
         status = run.registered.status
         if status not in COMMITTABLE:

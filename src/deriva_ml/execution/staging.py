@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shutil
 import stat
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -24,7 +23,7 @@ from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.execution import manifest
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.staged import Staged
-from deriva_ml.files import BLOCK, fsync_folder, make_folder, replacing, sha256_of, sync, sync_files, write_whole
+from deriva_ml.files import Digest, copy_hashed, fsync_folder, make_folder, sha256_of, sync, sync_files, write_whole
 from deriva_ml.forks import generation
 from deriva_ml.names import safe_file_name
 
@@ -51,12 +50,13 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class _Ready:
-    """A file of the user's that is about to be registered; ``copy`` is its copy, when one was asked for."""
+    """A file of the user's that is about to be registered; ``copy`` is its copy, when one was asked for, and ``digest`` that of its bytes."""
 
     path: Path
     name: str
     stamp: str
-    copy: Path | None
+    copy: Path | None = None
+    digest: Digest | None = None
 
 
 class Staging:
@@ -124,7 +124,7 @@ class Staging:
         now = _regular(source)
         self._folder(self.folder / "assets" / table.name.name / name)
         path = Path(os.path.abspath(source))  # noqa: PTH100 - links on the way stay as the user named them
-        return _Ready(path, name, now, self._copied(path, table) if copy else None)
+        return _Ready(path, name, now, *(self._copied(path, table) if copy else ()))
 
     def _sync_linked(self, files: Sequence[_Ready]) -> None:
         """Bring files of the user's to the disk, as registering them acknowledges their bytes; each once for as long as it stays the same."""
@@ -138,7 +138,10 @@ class Staging:
         mode = Mode.LINK if ready.copy is None else Mode.COPY
         entry = self._open_entry(table, f"{table.name.name}/{ready.name}", ready.name, mode, str(ready.path))
         self._place(self.folder / entry.staged, ready)
-        return self.staged.write(connection, wish.applied(replace(_open(entry), mode=mode, source_stamp=ready.stamp)))
+        entry = replace(_open(entry), mode=mode, source_stamp=ready.stamp)
+        if ready.digest is not None:
+            entry = replace(entry, sha256=ready.digest.sha256, length=ready.digest.length)
+        return self.staged.write(connection, wish.applied(entry))
 
     def change(self, key: str, wish: Wish, *, written: bool = False) -> Entry:
         """Change what is said of a registered asset; ``written``: its file is about to be written again.
@@ -219,13 +222,11 @@ class Staging:
         ready.copy.replace(target)
         fsync_folder(target.parent)
 
-    def _copied(self, source: Path, table: TableModel) -> Path:
-        """Copy the user's file into the staging folder, under a name of its own, and return that."""
+    def _copied(self, source: Path, table: TableModel) -> tuple[Path, Digest]:
+        """Copy the user's file into the staging folder, under a name of its own, and return that, and what it holds."""
         target = self.folder / "assets" / table.name.name / f".{secrets.token_hex(8)}.copy"
         self._folder(target)
-        with source.open("rb") as reader, replacing(target) as writer:
-            shutil.copyfileobj(reader, writer, BLOCK)
-        return target
+        return target, copy_hashed(source, target)
 
     def _folder(self, target: Path) -> None:
         if target.parent not in self._folders:
@@ -267,15 +268,13 @@ class Staging:
         self.write_manifest()
 
     def _as_left(self, entry: Entry) -> Entry | None:
-        """Return the entry of a file in this folder with what it holds now; None where it is not there, or being written."""
+        """Return the entry of a new file with what it holds now; None where it is not there, or being written."""
         path = self.folder / entry.staged
-        if entry.mode not in (Mode.NEW, Mode.COPY) or not path.is_file():
+        if entry.mode is not Mode.NEW or not path.is_file():
             return None
         before = stamp(path)
-        left = replace(entry, sha256=sha256_of(path), length=path.stat().st_size)
-        if stamp(path) != before:
-            return None
-        return left if entry.mode is Mode.COPY else replace(left, source_stamp=before)
+        left = replace(entry, source_stamp=before, sha256=sha256_of(path), length=path.stat().st_size)
+        return left if stamp(path) == before else None
 
     def sync_written(self, entries: Iterable[Entry], *, once: bool = False) -> None:
         """Bring to the disk what was written to those of these new files that are there.

@@ -294,11 +294,20 @@ class ExecutionStore:
     def _status(self, connection: apsw.Connection, rid: str) -> ExecutionStatus:
         status = connection.execute("SELECT status FROM executions WHERE rid = ?", (rid,)).get
         if status is None:
-            found = self.require(rid)
+            self.refuse_old_name(rid)
+        return ExecutionStatus(status)
+
+    def refuse_old_name(self, rid: str) -> None:
+        """Refuse a name that an execution had before it came into the catalog.
+
+        Raises:
+            DerivaMLStateInconsistency: it goes under its RID now, or this workspace does not know it.
+        """
+        found = self.require(rid)
+        if found.rid != rid:
             raise DerivaMLStateInconsistency(
                 f"Execution {rid} is in the catalog now, as {found.rid}: go on with `ml.resume_execution({found.rid!r})`."
             )
-        return ExecutionStatus(status)
 
     def _write_state(
         self,

@@ -120,6 +120,9 @@ _LINKED = "executions/{stopped}/assets/**/linked.txt"
 _MASK = "executions/{sealed}/sealed/[0-9]"
 _STAGED_MASK = on("executions/{sealed}/assets/Mask/b.txt", remove)
 
+_NEVER_WRITTEN = row(
+    "UPDATE executions SET owner = '{}'; UPDATE entries SET sha256 = NULL, length = NULL WHERE key = 'Image/c.txt'"
+)
 CASES: list[Case] = [
     # the store as a file
     Case("store-gone", FATAL, lambda place: place.store.write_bytes(b"")),
@@ -212,7 +215,8 @@ CASES: list[Case] = [
     Case("manifest-checksum", FATAL, manifest("done", lambda content: first_asset(content).update(sha256="0" * 64))),
     Case("manifest-asset", FATAL, manifest("done", lambda content: first_asset(content).update(rid="1-XYZ"))),
     # staged bytes
-    Case("staged-unwritten", USER, both(row("UPDATE executions SET owner = '{}'"), on("executions/{stopped}/assets/Image/c.txt", remove))),
+    Case("staged-unwritten", USER, both(_NEVER_WRITTEN, on("executions/{stopped}/assets/Image/c.txt", remove))),
+    Case("staged-bytes", FATAL, on("executions/{stopped}/assets/Image/c.txt", remove)),
     Case("staged-kind", FATAL, on("executions/{stopped}/assets/Image/c.txt", to_folder)),
     Case("staged-link", FATAL, on("executions/{stopped}/assets/Image/c.txt", to_link)),
     *(Case("staged-changed", USER, on("executions/{stopped}/assets/Image/c.txt", act)) for act in (flip, longer, shorter)),

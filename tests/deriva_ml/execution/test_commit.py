@@ -16,6 +16,7 @@ from deriva_ml.bag.read import Bag
 from deriva_ml.bag.verify import verify
 from deriva_ml.catalog import objects
 from deriva_ml.catalog.port import Request, Response
+from deriva_ml.check.findings import Weight
 from deriva_ml.errors import DerivaMLOfflineError
 from deriva_ml.execution import ExecutionStatus
 from deriva_ml.execution.execution import Execution
@@ -242,6 +243,56 @@ def test_a_file_that_has_rotted_while_it_waited_is_not_committed(local_lab: Deri
     path.write_text("written again by the user")
     exe.commit_output_assets()
     assert {asset.filename for asset in local_lab.list_assets("Image")} == {"a.txt", "b.txt"}
+
+
+def test_a_copy_is_known_by_its_checksum_from_its_registration_on(
+    local_lab: DerivaML, workflow: Workflow, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("as it was copied")
+    exe = local_lab.create_execution(workflow=workflow)
+    exe.execution_start()
+    path = Path(exe.asset_file_path("Image", tmp_path / "a.txt", copy_file=True))
+    path.write_text("As it was copied")
+    exe.execution_stop()
+    assert [finding.kind for finding in local_lab.check(read_data=True).findings] == ["staged-bytes"]
+    with pytest.raises(DerivaMLUploadError, match="the disk has damaged it"):
+        exe.commit_output_assets()
+    exe.asset_file_path("Image", tmp_path / "a.txt", copy_file=True)
+    exe.commit_output_assets()
+    (asset,) = local_lab.list_assets("Image")
+    assert exe.download_asset(asset.rid, update_catalog=False).read_text() == "as it was copied"
+
+
+def test_a_file_that_the_run_left_and_that_is_gone_is_missed(local_lab: DerivaML, workflow: Workflow) -> None:
+    exe = stage(local_lab, workflow, a="as the run left it")
+    path = exe.working_dir / "assets" / "Image" / "a.txt"
+    path.unlink()
+    assert [(finding.kind, finding.weight) for finding in local_lab.check().findings] == [
+        ("staged-bytes", Weight.FATAL)
+    ]
+    with pytest.raises(DerivaMLUploadError, match=r"the file that the run left at .* is gone"):
+        exe.commit_output_assets()
+
+
+def test_whoever_dies_while_a_folder_is_tidied_leaves_nothing_half(
+    local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exe, real = stage(local_lab, workflow, a="a"), shutil.rmtree
+
+    def half(path: Path, **how: Any) -> None:
+        if path.name == ".commit.removed" and path.exists():
+            real(path / "bag" / "data")
+            raise KeyboardInterrupt
+        real(path, **how)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(shutil, "rmtree", half)
+        exe.commit_output_assets()
+    assert exe.status is ExecutionStatus.Uploaded
+    assert local_lab.check(read_data=True).findings == []
+    exe.asset_file_path("Image", "more.txt", Subject="s").write_text("more")
+    exe.commit_output_assets()
+    assert not list(exe.working_dir.glob(".*.removed"))
 
 
 @pytest.mark.parametrize("again", [False, True])

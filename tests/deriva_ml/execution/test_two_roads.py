@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deriva_ml import DerivaML, DerivaMLBusyError, Workflow
+from deriva_ml import DerivaML, DerivaMLBusyError, DerivaMLStateInconsistency, Workflow
 from deriva_ml.execution import ExecutionStatus, bring, load_bag
 from deriva_ml.execution.execution import Execution
 from deriva_ml.files import write_whole
@@ -53,6 +53,24 @@ def test_files_follow_a_run_that_got_its_name_when_its_bringer_was_stopped(
     assert again.lookup_execution(rid).status == ExecutionStatus.Uploaded
     assert outputs(again, rid).count("a.txt") == 1
     assert [finding for finding in again.check(read_data=True).findings if finding.weight] == []
+
+
+def test_whoever_holds_the_old_name_is_told_the_new_one(
+    local_lab: DerivaML, workflow: Workflow, tmp_path: Path
+) -> None:
+    exe = begun_offline(local_lab, workflow)
+    brought = local_lab.resume_execution(exe.rid)
+    for call in (
+        lambda: exe.seal(tmp_path / "run.zip"),
+        lambda: exe.metrics,
+        lambda: exe.parameters,
+        exe.pending_summary,
+    ):
+        with pytest.raises(DerivaMLStateInconsistency, match=f"as {brought.rid}: go on with"):
+            call()
+    assert not (tmp_path / "run.zip").exists()
+    assert [path.name for path in (local_lab.workspace / "executions").iterdir()] == [brought.rid]
+    assert brought.metrics == [{"step": 1, "loss": 0.5}]
 
 
 def test_a_folder_that_somebody_has_made_under_the_new_name_is_joined(
