@@ -107,14 +107,16 @@ RULES: tuple[Rule, ...] = (
     _column("entry-mode", FATAL, "entries", f"mode NOT IN {_among(Mode)}", f"{_SAID} || ' has the mode ' || mode"),
     _json("entry-types", "entries", "asset_types", "array"),
     _json("entry-metadata", "entries", "metadata", "object"),
-    _column("entry-name", FATAL, "entries", "file_name IN ('', '.', '..') OR instr(file_name, '/')", "'a file is named ' || quote(file_name)"),
+    _column("entry-name", FATAL, "entries", "file_name IN ('', '.', '..') OR instr(file_name, '/') OR "
+            "'/' || file_name NOT IN (substr(key, -length(file_name) - 1), substr(base, -length(file_name) - 1))",
+            "key || ' is a file named ' || quote(file_name)"),
     _column("entry-key", FATAL, "entries", "instr(key, asset_table || '/') != 1", "'the key ' || key || ' is not one of ' || asset_table"),
     _column("entry-base", REPAIRABLE, "entries", "base != plain_key(key)", f"{_SAID} || ' is found under ' || base || ', not under its plain name'",
             "execution", "corrects it", "UPDATE entries SET base = plain_key(key) WHERE base != plain_key(key)"),
     _column("entry-path", FATAL, "entries", "leads_out(staged) OR leads_out(coalesce(sealed, 'x'))", f"{_SAID} || ' lies outside its folder'"),
     _column("entry-unsealed", FATAL, "entries", "state = 'sealed' AND sealed IS NULL", f"{_SAID} || ' is sealed nowhere'"),
     _column("entry-checksum", FATAL, "entries", f"state IN ('sealed', 'uploaded') AND (md5 IS NULL OR sha256 IS NULL OR {_HEX.format('md5', 32)} "
-            f"OR {_HEX.format('sha256', 64)})", f"{_SAID} || ' has no checksum, or none that is one'"),
+            f"OR {_HEX.format('sha256', 64)}) OR (sha256 IS NULL) != (length IS NULL)", f"{_SAID} || ' has no checksum, or none that is one'"),
     _column("entry-length", FATAL, "entries", "length < 0 OR (state IN ('sealed', 'uploaded') AND length IS NULL)", f"{_SAID} || ' has no length'"),
     _column("entry-rid", FATAL, "entries", "(state = 'uploaded' AND rid IS NULL) OR (rid IS NOT NULL AND NOT is_rid(rid))",
             f"{_SAID} || ' has the RID ' || quote(rid)"),

@@ -169,6 +169,8 @@ CASES: list[Case] = [
     Case("entry-types", FATAL, row("UPDATE entries SET asset_types = '{}' WHERE execution = '{stopped}'")),
     Case("entry-metadata", FATAL, row("UPDATE entries SET metadata = 'x' WHERE execution = '{stopped}'")),
     Case("entry-name", FATAL, row("UPDATE entries SET file_name = 'a/b' WHERE execution = '{stopped}'")),
+    Case("entry-name", FATAL, row("UPDATE entries SET file_name = 'other.txt' WHERE key = 'Image/c.txt'")),
+    Case("entry-checksum", FATAL, row("UPDATE entries SET sha256 = NULL WHERE key = 'Image/c.txt'")),
     Case("entry-key", FATAL, row("UPDATE entries SET key = 'Model/c.txt' WHERE key = 'Image/c.txt'")),
     Case("entry-base", MACHINE, row("UPDATE entries SET base = 'Image/z.txt' WHERE key = 'Image/c.txt'")),
     Case("entry-path", FATAL, row("UPDATE entries SET staged = '../../../x' WHERE key = 'Image/c.txt'")),
