@@ -6,6 +6,7 @@ a bag is checked once against its manifests before it is used again, and an asse
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import secrets
@@ -17,7 +18,7 @@ from pathlib import Path
 from deriva_ml.bag.verify import verify
 from deriva_ml.dataset.resolve import ResolvedSpec
 from deriva_ml.environment.host import boot_id
-from deriva_ml.errors import DerivaMLIntegrityError
+from deriva_ml.errors import DerivaMLIntegrityError, DerivaMLReadOnlyError
 from deriva_ml.rid import check_rid
 
 READY = "ready.json"
@@ -54,11 +55,10 @@ class BagCache:
         """Move the folder ``built`` with its finished bag to ``place``; where another process was faster, its bag counts."""
         self._mark(built)
         place.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            built.rename(place)
-        except OSError:
-            if not (place / READY).is_file():
-                raise
+        if not _moved(built, place) and not (place / READY).is_file():  # nobody has left it so but a power cut
+            shutil.rmtree(place, ignore_errors=True)
+            if not _moved(built, place) and not (place / READY).is_file():
+                raise DerivaMLReadOnlyError(f"{place} cannot be replaced: move it away, and make its folder writable.")
         return place / f"Dataset_{rid}"
 
     @contextmanager
@@ -83,3 +83,14 @@ class BagCache:
 
     def _mark(self, place: Path) -> None:
         (place / READY).write_text(json.dumps({"boot": boot_id()}))
+
+
+def _moved(built: Path, place: Path) -> bool:
+    """Move a folder; say False where there is one already."""
+    try:
+        built.rename(place)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            raise
+        return False
+    return True
