@@ -504,6 +504,7 @@ def test_a_home_that_has_lost_a_database_says_so_and_nothing_takes_its_place(
 DAMAGES: list[Callable[[Any], Any]] = [
     lambda known: known | {"folder": "embeddef__1"},
     lambda known: known | {"folder": 3},
+    lambda known: known | {"folder": ["embedded__1"]},
     lambda known: known | {"folder": "../../elsewhere"},
     lambda known: {"foldeR": known["folder"], "catalog": known["catalog"]},
     lambda known: {"folder": known["folder"], "catalOg": known["catalog"]},

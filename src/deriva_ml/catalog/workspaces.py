@@ -70,16 +70,12 @@ def _folder_of(identity: str, index: Mapping[str, Any], named: Path) -> Path:
 
 def _index(named: Path) -> dict[str, dict[str, str]]:
     """Return what is known of each address; what says nothing of use, or leads to no workspace that is there, is as if it were not known."""
-    found = {}
-    for address, known in read_cache(named.with_name(INDEX)).items():
-        said = (known.get("catalog"), known.get("folder")) if isinstance(known, dict) else (None, None)
-        if all(isinstance(each, str) for each in said) and said[1] in _folders(named.parent):
-            found[address] = {"catalog": said[0], "folder": said[1]}
-    return found
-
-
-def _folders(workspaces: Path) -> set[str]:
-    return {path.name for path in workspaces.iterdir() if path.is_dir()} if workspaces.is_dir() else set()
+    there = [path.name for path in named.parent.glob("*") if path.is_dir()]
+    return {
+        address: known
+        for address, known in read_cache(named.with_name(INDEX)).items()
+        if isinstance(known, dict) and isinstance(known.get("catalog"), str) and known.get("folder") in there
+    }
 
 
 def _owner(cache: Path) -> str:
