@@ -55,11 +55,41 @@ def check_name(name: str, what: str = "name") -> str:
     """
     if not isinstance(name, str) or not name.strip():
         raise DerivaMLValidationError(f"A {what} must be a text that is not empty, not {name!r}.")
+    check_text(name, what)
     if len(name.encode()) > LONGEST_NAME:
         raise DerivaMLValidationError(f"The {what} {name!r} is longer than {LONGEST_NAME} bytes.")
     if any(unicodedata.category(letter) == "Cc" for letter in name):
         raise DerivaMLValidationError(f"The {what} {name!r} has control characters.")
     return name
+
+
+def check_text(text: str, what: str) -> str:
+    """Return ``text`` if a catalog can keep it.
+
+    Raises:
+        DerivaMLValidationError: it has bytes that are no UTF-8, which Python reads from names of files and from arguments.
+
+    Example:
+        >>> check_text("a café", "description")
+        'a café'
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DerivaMLValidationError(
+            f"The {what} {text!r} has bytes that are no UTF-8, which a catalog cannot keep: give another one."
+        ) from error
+    return text
+
+
+def written_out(text: str) -> str:
+    r"""Return ``text`` with bytes that are no UTF-8 written out: a reason must be kept, whatever it holds.
+
+    Example:
+        >>> written_out("no such file: b\udcff")
+        'no such file: b\\udcff'
+    """
+    return text.encode(errors="backslashreplace").decode()
 
 
 def safe_file_name(name: str) -> str:

@@ -158,7 +158,7 @@ def _unfinished(run: Run, error: BaseException) -> DerivaMLUploadError:
 
 def _failed(run: Run, error: BaseException) -> None:
     try:
-        run.happen(Event.FAIL, f"upload failed: {error}", values={"error": f"upload failed: {error}"})
+        run.happen(Event.FAIL, f"upload failed: {error}")
     except (DerivaMLException, OSError, apsw.Error) as second:
         error.add_note(f"The failure could not be recorded either: {second}")
 

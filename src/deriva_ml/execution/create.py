@@ -266,7 +266,7 @@ def mark_metadata(run: Run, done: Sequence[Entry]) -> None:
 def aborted(run: Run, reason: BaseException) -> None:
     """Leave the row, Aborted, with the reason; if that fails as well, the reason says so."""
     try:
-        run.happen(Event.ABORT, f"creation failed: {reason}", values={"error": f"creation failed: {reason}"})
+        run.happen(Event.ABORT, f"creation failed: {reason}")
     except (DerivaMLException, OSError, apsw.Error) as second:
         reason.add_note(f"The execution could not be marked as aborted: {second}")
 

@@ -18,6 +18,7 @@ from deriva_ml.execution.recover import adopt, reopen
 from deriva_ml.execution.report import UploadCallback, UploadReport
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.store import ExecutionStore
+from deriva_ml.names import check_text
 from deriva_ml.rid import check_rid, is_local
 from deriva_ml.workflow import registry
 from deriva_ml.workflow.workflow import Workflow
@@ -57,6 +58,8 @@ class Executions:
         if workflow is not None:
             found = registry.lookup_by_url(self._session, workflow) if isinstance(workflow, str) else workflow
             chosen = chosen.model_copy(update={"workflow": found})
+        for text, what in [(chosen.description, "description"), *((name, "parameter") for name in chosen.parameters)]:
+            check_text(text, what)
         begin = begin_away if self._session.offline else create
         made = begin(self._session, self._place, chosen, dry=dry_run)
         return Execution(made.run, self._place, chosen, made, clean=self._clean)

@@ -13,6 +13,7 @@ from pydantic_core import to_json
 from deriva_ml.clock import iso, now
 from deriva_ml.db import LocalDatabase
 from deriva_ml.errors import DerivaMLValidationError
+from deriva_ml.names import check_text
 
 _IS_GIVEN_UP = "SELECT 1 FROM executions WHERE rid = ? AND status = 'Aborted'"
 _ADD_METRICS = (
@@ -64,6 +65,8 @@ class Logged:
             DerivaMLValidationError: one has another value already; a run has one value of each.
         """
         self.refuse_given_up()
+        for name in values:
+            check_text(name, "parameter")
         moment = iso(now())
         with self.database.transaction() as connection:
             rows = connection.execute("SELECT name, value FROM parameters WHERE execution = ?", (self.rid,))

@@ -15,7 +15,7 @@ from deriva_ml.execution.provenance import settle_record
 from deriva_ml.execution.run import Run, lock_file
 from deriva_ml.execution.states import Event, ExecutionStatus, event_towards, status_named
 from deriva_ml.execution.store import ExecutionStore
-from deriva_ml.names import TableName
+from deriva_ml.names import TableName, written_out
 from deriva_ml.rid import is_local
 
 S = ExecutionStatus
@@ -40,6 +40,7 @@ def mark(session: Catalog, store: ExecutionStore, rid: str, state: str, reason: 
         raise DerivaMLValidationError(f"{target} is not given by hand; {', '.join(BY_HAND)} are.")
     if not reason.strip():
         raise DerivaMLValidationError("Say why: the reason is kept with the execution.")
+    reason = written_out(reason)
     known = store.get(rid)
     if known is not None and is_local(known.rid):  # the catalog learns of it with all the rest
         _refuse_living(store, known.rid)
@@ -68,7 +69,9 @@ def _refuse_living(store: ExecutionStore, rid: str) -> None:
 def _catalog_status(session: Catalog, rid: str) -> ExecutionStatus:
     rows = select(session, TableName(session.ml_schema, "Execution"), {"RID": rid}, columns=["RID", "Status"])
     if not rows:
-        raise DerivaMLNotFoundError(f"The catalog has no execution {rid}.")
+        raise DerivaMLNotFoundError(
+            f"The catalog has no execution {rid}: `deriva-ml status` lists those that there are."
+        )
     return S(rows[0]["Status"] or S.Created)
 
 
@@ -82,9 +85,7 @@ def _mark_run(run: Run, there: ExecutionStatus, target: ExecutionStatus, reason:
         run.store.message(run.rid, reason)
         run.row.tell(None, target)
     for event in events:
-        run.happen(
-            event, reason, values={"error": reason} if event in (Event.FAIL, Event.ABORT) else None, by_hand=True
-        )
+        run.happen(event, reason, by_hand=True)
 
 
 def _towards(here: ExecutionStatus, target: ExecutionStatus, rid: str) -> list[Event]:

@@ -110,5 +110,5 @@ def configuration_file(content: dict[str, Any]) -> MetadataFile:
         "configuration.json",
         ExecMetadataType.deriva_config,
         "Inputs, workflow and parameters of the execution",
-        text.encode(),
+        text.encode(errors="backslashreplace"),  # half a character, as an argument may hold it: JSON writes it so too
     )

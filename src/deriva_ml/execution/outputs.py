@@ -17,7 +17,7 @@ from deriva_ml.execution.manifest import Entry, EntryState
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staging import Wish
 from deriva_ml.feature.record import can_hold
-from deriva_ml.names import TableName
+from deriva_ml.names import TableName, check_text
 
 
 class LeftoverWarning(UserWarning):
@@ -42,7 +42,8 @@ class Outputs:
         rename: str | None,
     ) -> AssetFilePath:
         """Register a file: one to be written, or one that is there, by link or copy."""
-        _refuse_unspeakable(os.fspath(file_name), description or "")
+        check_text(os.fspath(file_name), "name of the file")
+        check_text(description or "", "description")
         table = self._run.session.model().find_asset_table(asset_name)
         check_metadata(table, metadata or {}, os.fspath(file_name))
         staging, name = self._run.staging, os.fspath(file_name)
@@ -56,7 +57,10 @@ class Outputs:
                 _warn_of_leftover(name, source.absolute())
             entry = staging.existing(table, source, rename or source.name, wish, copy=copy)
         elif copy or rename is not None:
-            raise DerivaMLValidationError(f"There is no file {name} to register{f' as {rename}' if rename else ''}.")
+            raise DerivaMLValidationError(
+                f"There is no file {name} to register{f' as {rename}' if rename else ''}: write it first, or leave `copy_file` and "
+                "`rename_file` out to get a path for a new file."
+            )
         else:
             entry = staging.new(table, name, wish)
         return self.path_of(entry)
@@ -75,7 +79,9 @@ class Outputs:
         table = self._run.session.model().find_asset_table(asset_name)
         wish = Wish(self._types(asset_types, table, True), metadata, description)
         sources = [(path, path.name) for path in map(Path, file_names)]
-        _refuse_unspeakable(*(str(path) for path, _ in sources), description or "")
+        check_text(description or "", "description")
+        for path, _ in sources:
+            check_text(str(path), "name of the file")
         check_metadata(table, metadata or {}, sources[0][1] if sources else "")
         return [self.path_of(entry) for entry in self._run.staging.existing_many(table, sources, wish, copy=copy)]
 
@@ -145,17 +151,6 @@ class Outputs:
         if entry is None:
             raise DerivaMLValidationError(f"Execution {self._run.rid} has no asset {key}.")
         return entry
-
-
-def _refuse_unspeakable(*texts: str) -> None:
-    """Refuse names and texts that no catalog can keep: they have bytes that are no UTF-8."""
-    for text in texts:
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise DerivaMLValidationError(
-                f"{os.fsencode(text)!r} has bytes that are no UTF-8, which a catalog cannot keep: give the file, or its folder, another name."
-            ) from error
 
 
 def check_metadata(table: TableModel, metadata: Mapping[str, Any], file_name: str) -> None:

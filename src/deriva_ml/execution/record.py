@@ -16,7 +16,7 @@ from deriva_ml.execution import nesting
 from deriva_ml.execution.provenance import NO_REASON, settle_record
 from deriva_ml.execution.roles import assets_of
 from deriva_ml.execution.states import ExecutionStatus, event_towards, status_named
-from deriva_ml.names import TableName
+from deriva_ml.names import TableName, written_out
 from deriva_ml.rid import check_rid
 from deriva_ml.workflow.registry import types_of
 from deriva_ml.workflow.workflow import Workflow, from_row
@@ -130,7 +130,7 @@ class ExecutionRecord:
         was = self.status
         if not status_detail.strip() and target in (S.Failed, S.Aborted):
             status_detail = (self.status_detail if target is was else "") or NO_REASON
-        values = {"Status": target.value, "Status_Detail": status_detail or None}
+        values = {"Status": target.value, "Status_Detail": written_out(status_detail) or None}
         if not update_if(
             self._session, _table(self._session), self.execution_rid, {"Status": self._row["Status"]}, values
         ):

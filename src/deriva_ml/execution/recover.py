@@ -102,7 +102,7 @@ def _end(run: Run, event: Event, cause: str) -> None:
         if elsewhere is not None:
             run.store.adopt(run.rid, elsewhere, f"{cause}; the catalog says {elsewhere}")
         else:
-            run.happen(event, cause, values=None if running else {"error": cause})
+            run.happen(event, cause)
     except (DerivaMLStateInconsistency, InvalidTransitionError, DerivaMLCatalogError) as error:
         level = logging.WARNING if running else logging.INFO  # an interrupted creation may have no row yet
         log.log(level, "Execution %s: the catalog could not be told: %s", run.rid, error)

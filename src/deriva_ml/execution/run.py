@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from traceback import TracebackException
 from typing import Any
 
 import apsw
@@ -22,6 +23,7 @@ from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import Staging
 from deriva_ml.execution.states import Event, ExecutionStatus, event_towards
 from deriva_ml.execution.store import ExecutionStore, Registered
+from deriva_ml.names import written_out
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +85,7 @@ class Run:
         if event is Event.FINISH and self.staged.count():
             self.staging.sync()  # what the state promises is on the disk before it
         if event in (Event.FAIL, Event.ABORT):
-            detail = str(detail or "").strip() or provenance.NO_REASON
+            detail = written_out(str(detail or "").strip()) or provenance.NO_REASON
             values = {**(values or {}), "error": detail}
         with self._alive(event):
             facts = {**self._times(event), **self._known(), **(values or {})}
@@ -128,7 +130,8 @@ class Run:
 
     def fail(self, error: BaseException) -> None:
         """Record the user's error; whatever goes wrong with that does not take its place."""
-        reason = f"{type(error).__name__}: {error}"
+        text = TracebackException(type(error), error, None)  # has a text also where str() of the error fails
+        reason = f"{type(error).__name__}: {text}"
         try:
             self.happen(Event.FAIL, reason)
             if self.staged.count():  # what was written to the staged paths is acknowledged now
@@ -199,7 +202,7 @@ class Run:
         elif event is None:
             return  # nothing new: what is known of the cause stays
         else:
-            self.happen(event, detail, values={"error": detail} if is_error else None)
+            self.happen(event, detail, values={"error": written_out(str(detail))} if is_error else None)
 
     def _message(self, detail: str | None) -> None:
         found = self.registered

@@ -20,6 +20,7 @@ from deriva_ml.db import LocalDatabase
 from deriva_ml.errors import DerivaMLReadOnlyError, DerivaMLStateInconsistency
 from deriva_ml.execution.states import Event, ExecutionStatus, follow
 from deriva_ml.files import make_folder
+from deriva_ml.names import written_out
 from deriva_ml.rid import is_local
 
 STORE = "store.sqlite"
@@ -319,7 +320,7 @@ class ExecutionStore:
         detail: str | None,
         values: Mapping[str, Any],
     ) -> None:
-        moment = iso(now())
+        moment, detail = iso(now()), detail and written_out(detail)
         connection.execute(
             "INSERT INTO events (execution, event, was, became, detail, at) VALUES (?, ?, ?, ?, ?, ?)",
             (rid, event.value if event else None, was.value, became.value, detail, moment),
@@ -328,7 +329,7 @@ class ExecutionStore:
 
     def message(self, rid: str, detail: str | None) -> None:
         """Write the message of ``rid``; its state stays."""
-        self.annotate(rid, detail=detail, last_activity=iso(now()))
+        self.annotate(rid, detail=detail and written_out(detail), last_activity=iso(now()))
 
     def history(self, rid: str) -> list[tuple[str | None, str, str, str | None, str]]:
         """Return what happened to ``rid``, oldest first: event, was, became, detail, when."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from deriva_ml import DerivaML, DerivaMLValidationError, Workflow
+from deriva_ml import DerivaML, DerivaMLValidationError, ExecutionConfiguration, Workflow
 
 
 @pytest.mark.parametrize("name", ["ü" * 120 + ".txt", "x" * 251 + ".txt"])
@@ -50,3 +52,54 @@ def test_numbers_that_json_does_not_have_alarm_no_check(local_lab: DerivaML, wor
     assert local_lab.check(read_data=True).findings == []
     exe.commit_output_assets()
     assert local_lab.check(read_data=True).findings == []
+
+
+class _Mute(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ValueError("no caf\udce9"), r"ValueError: no caf\udce9"), (_Mute(), "_Mute: <exception str() failed>")],
+)
+def test_every_error_leaves_its_reason(local_lab: DerivaML, workflow: Workflow, error: Exception, reason: str) -> None:
+    with pytest.raises(type(error)), local_lab.create_execution(workflow=workflow) as exe:
+        exe.update_status(exe.status, "reading caf\udce9")
+        raise error
+    record = local_lab.lookup_execution(exe.execution_rid)
+    assert (record.status, record.status_detail) == ("Failed", reason)
+    local_lab.mark_execution(exe.execution_rid, "Aborted", "the file is no caf\udce9")
+    assert local_lab.lookup_execution(exe.execution_rid).status_detail == r"the file is no caf\udce9"
+
+
+def test_texts_that_no_catalog_keeps_are_refused_before_anything_is_written(
+    local_lab: DerivaML, workflow: Workflow
+) -> None:
+    for given in ({"description": "caf\udce9"}, {"parameters": {"caf\udce9": 1}}):
+        with pytest.raises(DerivaMLValidationError, match=r"bytes that are no UTF-8.*give another one"):
+            local_lab.create_execution(workflow=workflow, **given)  # type: ignore[arg-type]
+    assert local_lab.list_executions() == []
+    with local_lab.create_execution(workflow=workflow) as exe:
+        with pytest.raises(DerivaMLValidationError, match="bytes that are no UTF-8"):
+            exe.log_params({"caf\udce9": 1})
+        exe.log_params(file="caf\udce9")
+    exe.commit_output_assets()
+    assert exe.parameters == {"file": "caf\udce9"}
+
+
+def test_an_argument_that_is_no_text_is_kept_as_it_was(local_lab: DerivaML, tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        "from deriva_ml import DerivaML\n"
+        f"ml = DerivaML(working_dir={os.environ['DERIVA_ML_HOME']!r})\n"
+        "with ml.create_execution(workflow=ml.create_workflow('Train', 'Training', '')) as exe: pass\n"
+        "print(exe.execution_rid)\n"
+    )
+    told = subprocess.run([sys.executable, script, b"caf\xe9"], capture_output=True, check=True, text=True)
+    exe = local_lab.resume_execution(told.stdout.strip())
+    assert exe.configuration.argv[1:] == [os.fsdecode(b"caf\xe9")]
+    exe.commit_output_assets()
+    [asset] = [each for each in exe.list_assets() if each.filename == "configuration.json"]
+    path = exe.download_asset(asset.rid, tmp_path, update_catalog=False)
+    assert ExecutionConfiguration.load_configuration(path).argv[1:] == [os.fsdecode(b"caf\xe9")]
