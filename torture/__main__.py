@@ -24,7 +24,16 @@ from torture import broken, scenes, story
 from torture.tally import Tally, markdown, table, total
 
 LANES = (
-    {"kills": 0.3, "remote": 0.1, "offline": 0.1, "requests": 0.15, "power": 0.1, "wire": 0.15, "models": 0.1},
+    {
+        "kills": 0.25,
+        "remote": 0.1,
+        "offline": 0.1,
+        "requests": 0.1,
+        "power": 0.1,
+        "wire": 0.15,
+        "models": 0.1,
+        "interrupts": 0.1,
+    },
     {"steps": 1.0},
 )
 """Campaigns that run at the same time, each lane on a core of its own, with their shares of the time."""
@@ -33,7 +42,7 @@ ALONE = {"crowd": 0.12}
 NAMES = [name for lane in (*LANES, ALONE) for name in lane]
 ENUMERATED = {"steps", "requests"}
 """Campaigns that know all their points, and can try every one of them."""
-PLAYED = {"steps": scenes.SCENES, "requests": scenes.SCENES, "power": scenes.LOSING_POWER}
+PLAYED = {"steps": scenes.SCENES, "requests": scenes.SCENES, "interrupts": scenes.SCENES, "power": scenes.LOSING_POWER}
 """Campaigns that play scenes, and which."""
 FOR_AS_LONG_AS_IT_TAKES = 7 * 24 * 3600
 Run = Callable[[str, float], Tally]

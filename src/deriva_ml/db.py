@@ -171,16 +171,16 @@ def transaction(connection: apsw.Connection, *, durable: bool = True) -> Iterato
     """
     for left in reversed(range(BUSY_PIECES)):
         with _said_clearly(connection), inside(), _synchronous(connection, durable):
-            if not _begun(connection, left > 0):
-                continue
-            born = generation()
+            born, nested = generation(), connection.in_transaction
             try:
+                if not _begun(connection, left > 0):
+                    continue
                 yield connection
                 if born != generation():  # a child of a fork in the block
                     refuse_cut(Path(connection.filename))
                 connection.execute("COMMIT")
             except BaseException:
-                if born == generation() and connection.in_transaction:
+                if born == generation() and connection.in_transaction and not nested:
                     connection.execute("ROLLBACK")
                 raise
             return
@@ -313,7 +313,7 @@ class _Line:
                 self.writer = threading.get_ident()
                 try:
                     if not piece.done:
-                        self._write(connection, one_statement)
+                        self._write(piece, connection, one_statement)
                 finally:
                     self.writer = 0
         finally:
@@ -324,8 +324,10 @@ class _Line:
                 raise piece.error
         return piece.value
 
-    def _write(self, connection: apsw.Connection, one_statement: bool) -> None:
+    def _write(self, piece: _Piece[Any], connection: apsw.Connection, one_statement: bool) -> None:
         pieces = list(self.waiting)
+        if threading.current_thread() is threading.main_thread():  # Ctrl-C may keep it from telling others what is done
+            pieces = [piece]
         if len(pieces) == 1 and one_statement:
             pieces[0].value = _patiently(lambda: pieces[0].work(connection))
         elif len(pieces) == 1:
@@ -337,7 +339,7 @@ class _Line:
                     piece.run(connection)
         for piece in pieces:
             piece.done = True
-            self.waiting.popleft()
+            self.waiting.remove(piece)
 
 
 def open_to_look(path: Path) -> apsw.Connection:

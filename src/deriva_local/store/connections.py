@@ -193,8 +193,8 @@ def transaction(connection: apsw.Connection) -> Iterator[None]:
     SQLite undoes it by itself when the disk is full, for instance; that must not hide the reason.
     """
     process = os.getpid()
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")
         yield
         if process != os.getpid():
             raise forbidden("A forked process cannot finish the transaction of its parent.")

@@ -14,6 +14,9 @@ from weakref import WeakSet
 
 from deriva_local.store.place import sync_data
 
+A_WHILE = 1.0
+"""Seconds after which who waits for another thread's sync looks whether that was interrupted before it could tell."""
+
 
 class Log:
     """The log of the database at ``path``, for the threads of this process.
@@ -24,15 +27,16 @@ class Log:
     def __init__(self, path: Path) -> None:
         self.path = path.with_name(f"{path.name}-wal")
         self._handle: int | None = None
-        self._change = threading.Condition()
+        self._lock = threading.RLock()
+        self._change = threading.Condition(self._lock)
         self._written = self._durable = self._lost = 0
-        self._syncing = False
+        self._leader: object = None
         _LOGS.add(self)
 
     @property
     def is_busy(self) -> bool:
         """Say whether somebody is syncing, so that a commit of this moment can share the next sync."""
-        return self._syncing
+        return self._leader is not None
 
     def settle(self) -> None:
         """Return once everything is durable that this thread has committed.
@@ -40,16 +44,38 @@ class Log:
         Raises:
             OSError: the disk failed; what was committed is visible now, and may be gone after a power cut.
         """
-        with self._change:
-            self._written += 1
-            mine = self._written
-            while self._syncing and self._durable < mine:
-                self._change.wait()
-            if self._durable >= mine:
-                return self._refuse_lost(mine)
-            self._syncing, upto = True, self._written
-        self._lead(upto)
-        return None
+        me, upto, kept = object(), 0, None
+        try:
+            with self._lock:
+                self._written += 1
+                mine = self._written
+                while self._leader is not None and self._durable < mine:
+                    self._change.wait(A_WHILE)
+                if self._durable >= mine:
+                    return self._refuse_lost(mine)
+                self._leader, upto = me, self._written
+            self._sync()
+            kept = True
+        except OSError:
+            kept = False
+            raise
+        finally:
+            try:
+                self._led(me, upto, kept)
+            finally:
+                self._led(me, upto, kept)  # the first may have been interrupted before it began
+
+    def _led(self, me: object, upto: int, kept: bool | None) -> None:
+        """Tell everybody up to number ``upto`` what came of the sync; one that Ctrl-C interrupted (None) another thread does again."""
+        with self._lock:
+            if self._leader is not me:
+                return
+            if kept is not None:
+                self._durable = upto
+            if kept is False:
+                self._lost = upto
+            self._leader = None
+            self._change.notify_all()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -59,28 +85,16 @@ class Log:
 
     def rest(self) -> None:
         """Let go of the file if nobody is syncing; the next sync opens it again."""
-        with self._change:
-            if not self._syncing:
+        with self._lock:
+            if self._leader is None:
                 self.close()
 
     def forget(self) -> None:
         """Start afresh in a forked child, in which nobody is syncing."""
-        self._change = threading.Condition()
-        self._syncing = False
+        self._lock = threading.RLock()
+        self._change = threading.Condition(self._lock)
+        self._leader = None
         self.close()
-
-    def _lead(self, upto: int) -> None:
-        """Sync for everybody up to number ``upto``, and tell them."""
-        done = False
-        try:
-            self._sync()
-            done = True
-        finally:
-            with self._change:
-                self._syncing, self._durable = False, upto
-                if not done:
-                    self._lost = upto
-                self._change.notify_all()
 
     def _refuse_lost(self, mine: int) -> None:
         if mine <= self._lost:

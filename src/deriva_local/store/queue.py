@@ -42,7 +42,6 @@ class Queue:
         self.patience = patience
         self._turnstile = Turnstile()
         self._handle: int | None = None
-        self._number = 0
         _QUEUES.add(self)
 
     @property
@@ -75,19 +74,23 @@ class Queue:
         Raises:
             Refusal: 503 after ``patience`` seconds, by default the queue's own.
         """
-        turnstile, process = self._turnstile, os.getpid()
-        patience = self.patience if patience is None else patience
-        if not turnstile.enter(patience):
-            raise busy("Other threads are writing to this catalog; try again.")
-        try:
-            handle = self._locked(patience)
+        process, patience = os.getpid(), self.patience if patience is None else patience
+        with self._turnstile.turn(patience) as came:
+            if not came:
+                raise busy("Other threads are writing to this catalog; try again.")
             try:
+                self._lock(patience)
                 yield
             finally:
-                if process == os.getpid():
-                    _unlock(handle)
-        finally:
-            turnstile.exit()
+                try:
+                    self._let_go(process)
+                finally:
+                    self._let_go(process)  # Ctrl-C may have interrupted the first before it began
+
+    def _let_go(self, process: int) -> None:
+        """End a turn of process ``process``, also one that never came."""
+        if process == os.getpid() and self._handle is not None:
+            _unlock(self._handle)
 
     def close(self) -> None:
         """Let go of the lock file."""
@@ -97,43 +100,43 @@ class Queue:
 
     def rest(self) -> None:
         """Let go of the lock file if nobody has a turn; the next turn opens it again."""
-        if self._turnstile.enter(0):
-            try:
+        with self._turnstile.turn(0) as came:
+            if came:
                 self.close()
-            finally:
-                self._turnstile.exit()
 
     def forget(self) -> None:
         """Start afresh in a forked child, which holds nothing whatever its parent holds."""
         self._turnstile = Turnstile()
         self._handle = None
 
-    def _locked(self, patience: float) -> int:
+    def _lock(self, patience: float) -> None:
         if self._handle is None:
             self._handle = open_file(self.path, os.O_RDWR | os.O_CREAT)
         handle = self._handle
-        self._number = 0
         if patience == 0:
-            if _lock_at_once(handle):
-                return handle
-            raise busy("Other processes are writing to this catalog.")
+            if not _lock_at_once(handle):
+                raise busy("Other processes are writing to this catalog.")
+            return
         if _passes(handle):
-            return handle
+            return
         ahead = _draw(handle)
-        self._number = ahead + 1
         if not (_is_free(handle, ahead) and _lock_at_once(handle)):
             self._wait(handle, ahead, patience)
         _write(handle, _UNTIL, 0)
-        return handle
 
     def _wait(self, handle: int, ahead: int, patience: float) -> None:
         """Stand in the kernel's queue, which knows no time-out: another thread waits there for us."""
         waiter = _Waiter(handle, ahead)
-        waiter.thread.start()
-        if waiter.done.wait(patience) or not waiter.abandon():
-            return
-        self._handle = None  # the handle stays with the waiter, which closes it
-        raise busy("Other processes are writing to this catalog; try again.")
+        try:
+            waiter.thread.start()
+            waiter.done.wait(patience)
+        finally:  # Ctrl-C, or no more threads: whoever waits for a lock that nobody wants must not keep it
+            if gave_up := waiter.abandon():
+                self._handle = None  # the handle stays with the waiter, which closes it
+                if waiter.thread.ident is None:
+                    close_file(handle)
+        if gave_up:
+            raise busy("Other processes are writing to this catalog; try again.")
 
 
 class _Waiter:
@@ -197,8 +200,8 @@ def _draw(handle: int) -> int:
     """Draw a number; return the one before it."""
     if not _HAS_NUMBERS:
         return 0
-    _range(handle, fcntl.LOCK_EX, 0, wait=True)
     try:
+        _range(handle, fcntl.LOCK_EX, 0, wait=True)
         last = _read(handle).last
         _range(handle, fcntl.LOCK_EX, last + 1)
         _write(handle, _COUNTER, last + 1)

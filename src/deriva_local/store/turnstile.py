@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class Turnstile:
@@ -12,38 +14,47 @@ class Turnstile:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._line: deque[threading.Lock] = deque()
-        self._is_taken = False
+        self._inside: threading.Lock | None = None
 
     @property
     def waiting(self) -> int:
         """How many threads stand in line."""
         return len(self._line)
 
-    def enter(self, patience: float) -> bool:
-        """Wait for at most ``patience`` seconds (0: not at all); say whether it is our turn."""
+    @contextmanager
+    def turn(self, patience: float) -> Iterator[bool]:
+        """Wait for at most ``patience`` seconds (0: not at all) for our turn; in the block we know whether it came.
+
+        Ctrl-C may interrupt the waiting, the block and the leaving: the turn goes on to the next one all the same.
+        """
+        ticket = threading.Lock()
+        ticket.acquire()
+        try:
+            yield self._enter(ticket, patience)
+        finally:
+            try:
+                self._leave(ticket)
+            finally:
+                self._leave(ticket)  # the first may have been interrupted before it began
+
+    def _enter(self, ticket: threading.Lock, patience: float) -> bool:
         with self._guard:
-            if not self._is_taken:
-                self._is_taken = True
+            if self._inside is None:
+                self._inside = ticket
                 return True
             if not patience:
                 return False
-            called = threading.Lock()
-            called.acquire()
-            self._line.append(called)
-        return called.acquire(timeout=patience) or not self._leave(called)
+            self._line.append(ticket)
+        return ticket.acquire(timeout=patience)
 
-    def _leave(self, called: threading.Lock) -> bool:
-        """Step out of the line; say False if our turn came in this very moment."""
+    def _leave(self, ticket: threading.Lock) -> None:
+        """Let the next one in, or step out of the line. Done twice, it has been done once."""
         with self._guard:
-            if called not in self._line:
-                return False
-            self._line.remove(called)
-            return True
-
-    def exit(self) -> None:
-        """Let the next one in."""
-        with self._guard:
-            if self._line:
-                self._line.popleft().release()
-            else:
-                self._is_taken = False
+            if self._inside is ticket:
+                self._inside = self._line[0] if self._line else None
+            elif ticket in self._line:
+                self._line.remove(ticket)
+            if self._line and self._line[0] is self._inside:
+                del self._line[0]
+            if self._inside is not None and self._inside.locked():
+                self._inside.release()

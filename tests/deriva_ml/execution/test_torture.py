@@ -30,7 +30,7 @@ def tortured(campaign: str, folder: Path, *more: str) -> tuple[int, str, list[in
 
 
 @pytest.mark.parametrize(
-    ("campaign", "seconds"), [("steps", 2), ("power", 2), ("wire", 0), ("models", 0), ("offline", 0)]
+    ("campaign", "seconds"), [("steps", 2), ("power", 2), ("wire", 0), ("models", 0), ("offline", 0), ("interrupts", 2)]
 )
 def test_a_small_part_of_a_campaign(campaign: str, seconds: int, tmp_path: Path) -> None:
     code, said, (points, *_) = tortured(campaign, tmp_path, "--seconds", str(seconds))

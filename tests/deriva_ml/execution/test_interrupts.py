@@ -1,0 +1,72 @@
+"""Ctrl-C at any moment: whoever is interrupted goes on afterwards, and no other thread notices."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from deriva_ml import DerivaML
+
+CROWD = """
+import json, os, signal, sys, threading, time
+from deriva_ml import DerivaML, Workflow
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it for what runs in the background
+home = sys.argv[1]
+ml = DerivaML(working_dir=home)
+workflow = Workflow(name="w", workflow_type="Training", url="https://example.org/w.py", checksum="w")
+over, wrong, kept = threading.Event(), [], []
+
+
+def work(number):
+    mine, round_ = DerivaML(working_dir=home), 0
+    try:
+        while not over.is_set():
+            with mine.create_execution(workflow=workflow) as exe:
+                name = f"{number}-{round_}.txt"
+                exe.asset_file_path("Image", name).write_text(name)
+                exe.log_metrics(loss=0.5)
+            exe.commit_output_assets()
+            kept.append(name)
+            round_ += 1
+    except BaseException as error:
+        wrong.append(repr(error))
+
+
+threads = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+for thread in threads:
+    thread.start()
+hits = 0
+for number in range(40):
+    timer = threading.Timer(0.003 + 0.0011 * number, os.kill, (os.getpid(), signal.SIGINT))
+    try:
+        timer.start()
+        with ml.create_execution(workflow=workflow) as exe:
+            exe.log_metrics(loss=0.5)
+        exe.commit_output_assets()
+        timer.join()
+        time.sleep(0.01)
+    except KeyboardInterrupt:
+        hits += 1
+over.set()
+for thread in threads:
+    thread.join()
+with ml.create_execution(workflow=workflow) as exe:
+    exe.asset_file_path("Image", "last.txt").write_text("last")
+exe.commit_output_assets()
+print(json.dumps({"hits": hits, "wrong": wrong, "kept": [*kept, "last.txt"]}))
+"""
+
+
+def test_a_thread_that_is_interrupted_keeps_nobody_from_writing(local_lab: DerivaML, home: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", CROWD, home], capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["wrong"] == []
+    assert told["hits"] > 5
+    names = [asset.filename for asset in local_lab.list_assets("Image")]
+    assert sorted(set(told["kept"]) - set(names)) == []
+    assert len(names) == len(set(names))
+    assert local_lab.commit_pending_executions().errors == []
