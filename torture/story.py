@@ -82,8 +82,20 @@ def renew(work: Path, scene: Scene = A_RUN) -> Path:
     return home
 
 
-def judge(home: Path, where: str, tally: Tally, points: int = 1, scene: Scene = A_RUN, *, syncs: bool = True) -> None:
-    """Recover the home and count what was promised and is not there; without ``syncs`` nothing is brought to the disk meanwhile."""
+def judge(
+    home: Path,
+    where: str,
+    tally: Tally,
+    points: int = 1,
+    scene: Scene = A_RUN,
+    *,
+    syncs: bool = True,
+    settled: bool = False,
+) -> None:
+    """Recover the home, unless it is settled, and count what was promised and is not there.
+
+    Without ``syncs`` nothing is brought to the disk meanwhile.
+    """
     verdict, errors = home.parent / "verdict.json", home.parent / "recovery.txt"
     verdict.unlink(missing_ok=True)
     errors.unlink(missing_ok=True)
@@ -91,7 +103,7 @@ def judge(home: Path, where: str, tally: Tally, points: int = 1, scene: Scene = 
     def examine() -> None:
         if not syncs:
             bring_nothing_to_the_disk()
-        verdict.write_text(json.dumps(examined(home, scene)))
+        verdict.write_text(json.dumps(examined(home, scene, settled)))
 
     child(examine, errors)
     if verdict.exists():
@@ -103,8 +115,8 @@ def judge(home: Path, where: str, tally: Tally, points: int = 1, scene: Scene = 
     tally.point(life_story.items(told_in(home).read()), points)
 
 
-def examined(home: Path, scene: Scene) -> Problems:
-    """Do what a user does after the scene was broken off, and return every promise that was not kept.
+def examined(home: Path, scene: Scene, settled: bool = False) -> Problems:
+    """Do what a user does after the scene was broken off, unless that is done, and return every promise that was not kept.
 
     The home is opened once, for all of it.
     """
@@ -112,7 +124,8 @@ def examined(home: Path, scene: Scene) -> Problems:
     problems: Problems = []
     if scene.look is not None:
         scene.look(home, told_in(home), problems)
-    scene.settle(home)
+    if not settled:
+        scene.settle(home)
     scene.check(home, told_in(home), problems)
     return problems + _changed_sources(home.with_name(f"{home.name}-sources"))
 

@@ -63,6 +63,14 @@ def _damaged(path: object, error: apsw.Error) -> DerivaMLIntegrityError:
     )
 
 
+def unrecorded(path: str | Path) -> DerivaMLStateInconsistency:
+    """Return what to say where something is to be kept for an execution that the database does not know (any more)."""
+    return DerivaMLStateInconsistency(
+        f"{path} has no record any more of what this belongs to: another process has removed it, or brought it into the catalog under "
+        "its RID. `ml.list_executions()` lists what there is."
+    )
+
+
 def open_database(path: Path, schema_steps: Sequence[str]) -> apsw.Connection:
     """Open the database ``path``, made and brought up to date if need be.
 
@@ -223,10 +231,7 @@ def _said_clearly(connection: apsw.Connection) -> Iterator[None]:
     except apsw.ConstraintError as error:
         if not str(error).startswith("FOREIGN KEY"):
             raise
-        raise DerivaMLStateInconsistency(
-            f"{connection.filename} has no record any more of what this belongs to: another process has removed it, or brought it into "
-            "the catalog under its RID. `ml.list_executions()` lists what there is."
-        ) from error
+        raise unrecorded(connection.filename) from error
     except apsw.FullError as error:
         raise DerivaMLReadOnlyError(
             f"The disk that holds {connection.filename} is full: make room and try again. Nothing is lost."

@@ -85,13 +85,21 @@ def _sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+TRIES = 3
+
+
 def make_folder(path: Path) -> None:
-    """Make the folder ``path`` and those above it, durably, where they are missing."""
-    if path.is_dir():
-        return
-    make_folder(path.parent)
-    path.mkdir(exist_ok=True)
-    fsync_folder(path.parent)
+    """Make the folder ``path`` and those above it, durably, where they are missing, or somebody removes them meanwhile."""
+    for left in reversed(range(TRIES)):
+        if path.is_dir():
+            break
+        try:
+            make_folder(path.parent)
+            path.mkdir(exist_ok=True)
+            fsync_folder(path.parent)
+        except FileNotFoundError:
+            if not left:
+                raise
 
 
 def beginning(name: str) -> str:

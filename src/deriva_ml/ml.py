@@ -39,7 +39,7 @@ from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.executions import Executions
 from deriva_ml.execution.find import ExecutionSnapshot
-from deriva_ml.execution.folders import clean_execution_dirs
+from deriva_ml.execution.folders import clean_execution_dirs, gc_executions
 from deriva_ml.execution.mark import mark
 from deriva_ml.execution.pending import pending_in
 from deriva_ml.execution.record import ExecutionRecord, records
@@ -559,7 +559,7 @@ class DerivaML:
         self, *, older_than: datetime | None = None, status: Any = None, delete_working_dir: bool = False
     ) -> int:
         """Remove the local records of finished executions; the catalog keeps everything. Return how many."""
-        return find.gc_executions(
+        return gc_executions(
             self.executions.store, older_than=older_than, status=status, delete_working_dir=delete_working_dir
         )
 

@@ -33,7 +33,7 @@ from deriva_ml.db import looking
 from deriva_ml.environment.host import host_name, may_live
 from deriva_ml.errors import DerivaMLException, DerivaMLIntegrityError
 from deriva_ml.execution import liveness, manifest
-from deriva_ml.execution.recover import FORGOTTEN
+from deriva_ml.execution.folders import FORGOTTEN
 from deriva_ml.execution.run import lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import MANIFEST

@@ -9,9 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import shlex
-import shutil
 from collections.abc import Sequence
-from pathlib import Path
 from types import TracebackType
 
 import apsw
@@ -28,6 +26,7 @@ from deriva_ml.errors import (
     DerivaMLUploadError,
 )
 from deriva_ml.execution import contradictions, liveness, nesting, waiting_inputs
+from deriva_ml.execution.folders import sweep, take_away
 from deriva_ml.execution.identify import identify
 from deriva_ml.execution.load import load_assets, load_features, load_links, load_objects, verify
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
@@ -37,6 +36,7 @@ from deriva_ml.execution.provenance import record_gaps
 from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.seal import check, seal, to_seal
+from deriva_ml.execution.staging import MANIFEST
 from deriva_ml.execution.states import Event, ExecutionStatus
 from deriva_ml.execution.twins import settle_twins
 from deriva_ml.files import write_whole
@@ -279,6 +279,10 @@ def _tell(report: UploadReport, done: Sequence[Entry], features: dict[TableName,
         )
 
 
+_OURS = ("assets", "sealed", "commit", "downloaded-assets", MANIFEST)
+"""What deriva-ml puts into the folder of an execution."""
+
+
 def _tidy(run: Run, report: UploadReport, clean: bool) -> None:
     """Remove what the catalog has now, or leave a receipt; a failure here is a note, the commit is done."""
     try:
@@ -305,24 +309,9 @@ def _leave_receipt(run: Run, report: UploadReport) -> None:
 
 def clean_folder(run: Run) -> None:
     """Remove from the execution's folder what deriva-ml put there and the catalog has; what users put there stays."""
-    if run.staged.has_pending():
+    if take_away(run.store, run.rid, [run.folder / name for name in _OURS]) is None:  # more was staged meanwhile
         run.staging.write_manifest()
-        return
-    run.staging.forget_folders()
-    for name in ("assets", "sealed", "commit", "downloaded-assets"):
-        _remove(run.folder / name)
-    (run.folder / "asset-manifest.json").unlink(missing_ok=True)
-    if run.folder.is_dir() and not any(run.folder.iterdir()):
-        run.folder.rmdir()
-
-
-def _remove(folder: Path) -> None:
-    """Remove a folder, which is whole until it is not there any more."""
-    aside = folder.with_name(f".{folder.name}.removed")
-    shutil.rmtree(aside, ignore_errors=True)  # whoever removed it may have died
-    if folder.exists():
-        folder.rename(aside)
-        shutil.rmtree(aside, ignore_errors=True)
+    sweep(run.store)
 
 
 def committed_outputs(run: Run) -> list[Entry]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +15,6 @@ from deriva_ml.enums import AssetRole, MLVocab
 from deriva_ml.errors import DerivaMLTableTypeError, DerivaMLValidationError
 from deriva_ml.execution.manifest import EntryState
 from deriva_ml.execution.record import NEWEST_FIRST, ExecutionRecord, from_rows, records
-from deriva_ml.execution.recover import forget
 from deriva_ml.execution.roles import executions_with_assets
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import INCOMPLETE, ExecutionStatus, status_named
@@ -200,30 +197,3 @@ def _snapshot(store: ExecutionStore, found: Registered) -> ExecutionSnapshot:
         pending_files=len(staged.entries(EntryState.PENDING, EntryState.SEALED)),
         detail=found.detail,
     )
-
-
-def gc_executions(
-    store: ExecutionStore, *, older_than: datetime | None = None, status: Any = None, delete_working_dir: bool = False
-) -> int:
-    """Remove the local records of finished executions; what waits to be committed or told, or runs, is kept. Return how many.
-
-    ``delete_working_dir`` removes their folders as well. The catalog keeps everything.
-    """
-    wanted = status if status is not None else [ExecutionStatus.Uploaded, ExecutionStatus.Aborted]
-    found = [
-        each
-        for each in list_executions(store, status=wanted)
-        if each.status in (ExecutionStatus.Uploaded, ExecutionStatus.Aborted)
-        and not is_local(each.rid)
-        and (older_than is None or each.last_activity < older_than)
-        and (each.status is ExecutionStatus.Aborted or not Staged(store, each.rid).has_pending())
-    ]
-    forget(store, [each.rid for each in found])
-    if delete_working_dir:
-        _remove_folders(store, (each.rid for each in found))
-    return len(found)
-
-
-def _remove_folders(store: ExecutionStore, rids: Iterable[str]) -> None:
-    for rid in rids:
-        shutil.rmtree(store.folder(rid), ignore_errors=True)

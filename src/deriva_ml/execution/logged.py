@@ -11,11 +11,11 @@ import apsw
 from pydantic_core import to_json
 
 from deriva_ml.clock import iso, now
-from deriva_ml.db import LocalDatabase
+from deriva_ml.db import LocalDatabase, unrecorded
 from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.names import check_text
 
-_IS_GIVEN_UP = "SELECT 1 FROM executions WHERE rid = ? AND status = 'Aborted'"
+_STATUS = "SELECT status FROM executions WHERE rid = ?"
 _ADD_METRICS = (
     "INSERT INTO metrics (execution, number, step, record, at) VALUES (?1, {number}, ?2, "
     "CASE WHEN EXISTS (SELECT 1 FROM executions WHERE rid = ?1 AND status = 'Aborted') THEN NULL ELSE ?3 END, ?4{more}"
@@ -46,12 +46,16 @@ class Logged:
         """The numbers of the next lines of metrics, where this thread wrote the last one."""
 
     def refuse_given_up(self) -> None:
-        """Refuse to stage for a run that was given up: nothing of it would ever be committed.
+        """Refuse to stage for a run that was given up, or is not known any more: nothing of it would ever be committed.
 
         Raises:
             DerivaMLValidationError: the execution is Aborted.
+            DerivaMLStateInconsistency: its record was removed, or goes under another name now.
         """
-        if self.database.connection().execute(_IS_GIVEN_UP, (self.rid,)).get:
+        status = self.database.connection().execute(_STATUS, (self.rid,)).get
+        if status is None:
+            raise unrecorded(self.database.path)
+        if status == "Aborted":
             raise DerivaMLValidationError(
                 f"Execution {self.rid} is Aborted: what is staged now would never be committed. Begin another execution."
             )

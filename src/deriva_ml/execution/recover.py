@@ -43,7 +43,6 @@ log = logging.getLogger(__name__)
 
 S = ExecutionStatus
 
-FORGOTTEN = "asset-manifest.forgotten.json"
 _INTERRUPTED = "creation was interrupted"
 
 
@@ -214,14 +213,3 @@ def _take_over(store: ExecutionStore, row: Row, manifest: bytes | None, detail: 
     staged = Staged(store, rid)
     store.register(found, lambda connection: [staged.write(connection, entry) for entry in entries])
     return found
-
-
-def forget(store: ExecutionStore, rids: list[str]) -> None:
-    """Remove the records of executions, and their lock files; a manifest that stays is no longer one to rebuild from."""
-    for rid in rids:
-        manifest = store.folder(rid) / MANIFEST
-        if manifest.is_file():
-            manifest.replace(manifest.with_name(FORGOTTEN))
-        store.forget(rid)
-        for kind in ("run", "commit", "create"):
-            lock_file(store.workspace, rid, kind).unlink(missing_ok=True)

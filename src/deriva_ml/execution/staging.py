@@ -58,6 +58,11 @@ class _Ready:
     copy: Path | None = None
     digest: Digest | None = None
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the copy was tidied away with the folder in which it waited."""
+        return self.copy is not None and not self.copy.exists()
+
 
 class Staging:
     """The staging area of one execution, in its folder."""
@@ -69,7 +74,6 @@ class Staging:
         self._written_at = 0
         self._count = staged.count()
         self._guards: dict[int, AbstractContextManager[bool]] = {}
-        self._folders: set[Path] = set()
         self._synced: dict[Path, str] = {}
         """The stamps of linked and of new files when they were brought to the disk."""
 
@@ -111,10 +115,22 @@ class Staging:
     ) -> list[Entry]:
         """Register files that are there, each under its name, all or none; raises as :meth:`existing` does."""
         self.staged.refuse_given_up()
-        placed = [self._ready(table, source, name, copy) for source, name in sources]
+        placed: list[_Ready] = []
+        try:
+            placed += (self._ready(table, source, name, copy) for source, name in sources)
+            return self._take_all(table, placed, wish, copy)
+        except BaseException:
+            for each in placed:
+                if each.copy is not None:
+                    each.copy.unlink(missing_ok=True)
+            raise
+
+    def _take_all(self, table: TableModel, placed: list[_Ready], wish: Wish, copy: bool) -> list[Entry]:
         if not copy:
             self._sync_linked(placed)
         with self._guard(), self.staged.writing() as connection:
+            self.staged.refuse_given_up()  # whoever makes room may have forgotten it since
+            placed[:] = [self._ready(table, each.path, each.name, True) if each.is_gone else each for each in placed]
             saved = [self._take(connection, table, each, wish) for each in placed]
         self._registered()
         return saved
@@ -225,17 +241,16 @@ class Staging:
     def _copied(self, source: Path, table: TableModel) -> tuple[Path, Digest]:
         """Copy the user's file into the staging folder, under a name of its own, and return that, and what it holds."""
         target = self.folder / "assets" / table.name.name / f".{secrets.token_hex(8)}.copy"
-        self._folder(target)
-        return target, copy_hashed(source, target)
+        while True:
+            self._folder(target)
+            try:
+                return target, copy_hashed(source, target)
+            except FileNotFoundError:
+                if target.parent.is_dir():  # else somebody has made room meanwhile
+                    raise
 
     def _folder(self, target: Path) -> None:
-        if target.parent not in self._folders:
-            make_folder(target.parent)
-            self._folders.add(target.parent)
-
-    def forget_folders(self) -> None:
-        """Make folders anew when they are needed next: they were removed."""
-        self._folders.clear()
+        make_folder(target.parent)  # whoever makes room may have removed it since
 
     def _refuse_reused_path(self, ready: _Ready, table: str) -> None:
         for earlier in self.staged.outdated(str(ready.path), ready.stamp):

@@ -411,11 +411,10 @@ class ExecutionStore:
             if each not in known:
                 _journal(connection, rid, step, each)
 
-    def forget(self, rid: str) -> None:
+    def forget(self, connection: apsw.Connection, rid: str) -> None:
         """Remove the record of an execution with everything staged for it."""
-        with self.database.transaction() as connection:
-            connection.execute("DELETE FROM executions WHERE rid = ?", (rid,))
-            connection.execute("DELETE FROM nestings WHERE state != 'waits' AND ? IN (parent, child)", (rid,))
+        connection.execute("DELETE FROM executions WHERE rid = ?", (rid,))
+        connection.execute("DELETE FROM nestings WHERE state != 'waits' AND ? IN (parent, child)", (rid,))
 
 
 def _make_folder(folder: Path) -> None:

@@ -280,7 +280,7 @@ def test_whoever_dies_while_a_folder_is_tidied_leaves_nothing_half(
     exe, real = stage(local_lab, workflow, a="a"), shutil.rmtree
 
     def half(path: Path, **how: Any) -> None:
-        if path.name == ".commit.removed" and path.exists():
+        if (path / "bag" / "data").exists():
             real(path / "bag" / "data")
             raise KeyboardInterrupt
         real(path, **how)
@@ -292,7 +292,7 @@ def test_whoever_dies_while_a_folder_is_tidied_leaves_nothing_half(
     assert local_lab.check(read_data=True).findings == []
     exe.asset_file_path("Image", "more.txt", Subject="s").write_text("more")
     exe.commit_output_assets()
-    assert not list(exe.working_dir.glob(".*.removed"))
+    assert not list((local_lab.workspace / "removed").iterdir())
 
 
 @pytest.mark.parametrize("again", [False, True])

@@ -106,7 +106,8 @@ def mark(ml: DerivaML, exe: Execution) -> None:
 
 def mark_from_elsewhere(ml: DerivaML, exe: Execution) -> None:
     """By a workspace that does not know the run; that of its machine was lost before it could tell of its end."""
-    exe._run.store.forget(exe.rid)
+    with exe._run.store.database.transaction() as connection:
+        exe._run.store.forget(connection, exe.rid)
     ml.mark_execution(exe.rid, "Failed", "its machine is gone")
 
 
@@ -200,7 +201,8 @@ def carried(ml: DerivaML, workflow: Workflow, given: Given) -> str:
     exe.execution_stop()
     bag = exe.seal(ml.workspace.parent / f"{exe.rid}.zip")
     shutil.rmtree(exe.working_dir)
-    exe._run.store.forget(exe.rid)
+    with exe._run.store.database.transaction() as connection:
+        exe._run.store.forget(connection, exe.rid)
     return ml.load_sealed_bag(bag).execution_rids[0]
 
 

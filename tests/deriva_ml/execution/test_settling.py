@@ -32,7 +32,8 @@ def started(ml: DerivaML, workflow: Workflow, *, host: str | None = None) -> Exe
 
 def forgotten(ml: DerivaML, rid: str) -> None:
     """Lose this workspace's record of an execution, as with another machine's."""
-    ml.executions.store.forget(rid)
+    with ml.executions.store.database.transaction() as connection:
+        ml.executions.store.forget(connection, rid)
     liveness.release(lock_file(ml.workspace, rid, "run"))
     shutil.rmtree(ml.workspace / "executions" / rid)
 
@@ -93,7 +94,10 @@ def test_resume_says_what_is_left_and_commits_it(local_lab: DerivaML, workflow: 
     said = CliRunner().invoke(resume.command, [exe.rid], catch_exceptions=False).output
     assert said.startswith(f"{exe.rid} is Pending_Upload.")
     assert f"`deriva-ml upload --execution {exe.rid}` commits them." in said
-    local_lab.executions.store.forget(exe.rid)  # and the record is lost as well: rebuilt from the manifest
+    with (
+        local_lab.executions.store.database.transaction() as connection
+    ):  # and the record is lost as well: rebuilt from the manifest
+        local_lab.executions.store.forget(connection, exe.rid)
     said = CliRunner().invoke(resume.command, [exe.rid, "--commit", "--json"], catch_exceptions=False).output
     assert json.loads(said) == {"rid": exe.rid, "status": "Uploaded", "committed": 1, "files": 0, "rows": 0}
 
