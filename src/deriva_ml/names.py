@@ -67,7 +67,7 @@ def check_text(text: str, what: str) -> str:
     """Return ``text`` if a catalog can keep it.
 
     Raises:
-        DerivaMLValidationError: it has bytes that are no UTF-8, which Python reads from names of files and from arguments.
+        DerivaMLValidationError: it has bytes that are no UTF-8, which Python reads from names of files and from arguments, or NUL.
 
     Example:
         >>> check_text("a café", "description")
@@ -79,17 +79,19 @@ def check_text(text: str, what: str) -> str:
         raise DerivaMLValidationError(
             f"The {what} {text!r} has bytes that are no UTF-8, which a catalog cannot keep: give another one."
         ) from error
+    if "\0" in text:
+        raise DerivaMLValidationError(f"The {what} {text!r} has a NUL, which a catalog cannot keep: give another one.")
     return text
 
 
 def written_out(text: str) -> str:
-    r"""Return ``text`` with bytes that are no UTF-8 written out: a reason must be kept, whatever it holds.
+    r"""Return ``text`` with bytes that are no UTF-8, and NUL, written out: a reason must be kept, whatever it holds.
 
     Example:
         >>> written_out("no such file: b\udcff")
         'no such file: b\\udcff'
     """
-    return text.encode(errors="backslashreplace").decode()
+    return text.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
 
 
 def safe_file_name(name: str) -> str:

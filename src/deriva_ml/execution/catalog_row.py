@@ -18,7 +18,7 @@ from deriva_ml.errors import (
 )
 from deriva_ml.execution.states import Event, ExecutionStatus, allowed
 from deriva_ml.execution.store import ExecutionStore, Registered
-from deriva_ml.names import TableName
+from deriva_ml.names import TableName, written_out
 from deriva_ml.rid import is_local
 
 log = logging.getLogger(__name__)
@@ -131,7 +131,7 @@ def catalog_values(session: Catalog, found: Registered) -> dict[str, Any]:
     """Return the columns of the catalog's row that follow the store."""
     values: dict[str, Any] = {
         "Status": found.status.value,
-        "Status_Detail": found.detail,
+        "Status_Detail": found.detail and written_out(found.detail),
         "Execution_Duration": iso_duration(found.duration),
         "Download_Duration": iso_duration(found.download_duration),
         "Upload_Duration": iso_duration(found.upload_duration),

@@ -75,7 +75,7 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
         notes = check(run)
         run.staging.sync_written(run.staged.entries(EntryState.PENDING), once=True)  # before the state that promises it
         _begin(run)
-        with _says_how_to_go_on(run), Telling(run.rid, progress) as telling:
+        with Telling(run.rid, progress) as telling, _says_how_to_go_on(run):
             report = _upload(run, notes, clean, telling)
         report.notes += [*notes, *_not_taken(run)]
         return report
@@ -118,8 +118,9 @@ def end_run(run: Run) -> None:
     """Stop a run that this process has; recover one whose process is gone; leave one alone that another process has."""
     if run.registered.status is not S.Running:
         return
-    if liveness.held_here(run.lock_file("run")):
-        run.happen(Event.FINISH)
+    lock = liveness.held_here(run.lock_file("run"))
+    if lock is not None:
+        run.happen(Event.FAIL if lock.owed else Event.FINISH, lock.owed)
         return
     try:
         run.happen(Event.RECOVER, likely_cause(run.registered.owner))

@@ -170,7 +170,11 @@ class Execution:
     def __enter__(self) -> Self:
         """Start the run: Created → Running; one that this process has started goes on."""
         if not liveness.held_here(self._run.lock_file("run")):
-            self.execution_start()
+            try:
+                self.execution_start()
+            except BaseException as error:  # the block does not begin, and so nobody ends it
+                self._run.leave(error)
+                raise
         self._entered = generation()
         return self
 
@@ -178,11 +182,7 @@ class Execution:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the run, in the process that began it: Running → Stopped, or Failed with the error. ``sys.exit(0)`` is no error."""
-        if liveness.held_here(self._run.lock_file("run")) and self.status is S.Running:
-            if error is None or (isinstance(error, SystemExit) and not error.code):
-                self.execution_stop()
-            else:
-                self._run.fail(error)
+        self._run.leave(None if isinstance(error, SystemExit) and not error.code else error)
 
     def execute(self) -> Self:
         """Return the execution itself, to be used as ``with exe.execute():``."""
@@ -202,11 +202,7 @@ class Execution:
         Raises:
             InvalidTransitionError: it is not running.
         """
-        try:
-            self._run.happen(Event.FINISH)
-        except OSError as error:  # what was written could not be brought to the disk
-            self._run.fail(error)
-            raise
+        self._run.stop()
 
     def abort(self, reason: str | None = None) -> None:
         """Give up: Created, Running, Stopped or Failed → Aborted, for good.

@@ -54,6 +54,8 @@ class Lock:
         self.about = dict(about)
         self.before = dict(before)
         """What an earlier holder wrote who did not let go, but died; nothing after one that let go."""
+        self.owed: str | None = None
+        """How what it stands for went wrong, where its holder could not write that down yet."""
         self._descriptor = descriptor
         self._process = os.getpid()
 
@@ -109,21 +111,26 @@ def _taken(path: Path, what: str, about: Mapping[str, Any] | None) -> Lock:
             raise DerivaMLBusyError(_sentence(what, mine.about))
         descriptor = _open(path)
         try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            holder = _read(descriptor)
-            os.close(descriptor)
-            raise DerivaMLBusyError(_sentence(what, holder)) from None
-        before = _read(descriptor)
-        try:
+            before = _locked(descriptor, what)
             if about is not None:
                 _write(descriptor, about)
+            lock = _HELD[str(path)] = Lock(path, descriptor, before if about is None else about, before)
+            return lock
         except OSError as error:
             os.close(descriptor)
             raise with_advice(error, path) from error
-        lock = Lock(path, descriptor, before if about is None else about, before)
-        _HELD[str(path)] = lock
-        return lock
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+
+def _locked(descriptor: int, what: str) -> dict[str, Any]:
+    """Take the lock of an open file; return what an earlier holder wrote."""
+    try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        raise DerivaMLBusyError(_sentence(what, _read(descriptor))) from None
+    return _read(descriptor)
 
 
 @contextmanager
@@ -133,7 +140,10 @@ def holding(path: Path, what: str) -> Iterator[Lock]:
     try:
         yield lock
     finally:
-        lock.release()
+        try:
+            lock.release()
+        finally:
+            lock.release()  # Ctrl-C may have interrupted the first before it began
 
 
 @contextmanager
@@ -146,7 +156,10 @@ def holding_still(path: Path, what: str) -> Iterator[Lock]:
     try:
         yield lock
     finally:
-        lock.drop()
+        try:
+            lock.drop()
+        finally:
+            lock.drop()
 
 
 def alive(path: Path) -> bool:
@@ -186,14 +199,14 @@ def _is_held(descriptor: int) -> bool:
 
 def release(path: Path) -> None:
     """Let go of the lock of ``path``, if this process holds it."""
-    held = _HELD.get(str(path))
+    held = held_here(path)
     if held is not None:
         held.release()
 
 
-def held_here(path: Path) -> bool:
-    """Return whether this very process holds the lock."""
-    return str(path) in _HELD
+def held_here(path: Path) -> Lock | None:
+    """Return the lock, if this very process holds it."""
+    return _HELD.get(str(path))
 
 
 def _open(path: Path) -> int:

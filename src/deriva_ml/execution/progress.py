@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 from deriva_ml.clock import monotonic
-from deriva_ml.errors import DerivaMLValidationError
+from deriva_ml.errors import DerivaMLException, DerivaMLValidationError
 from deriva_ml.execution.report import UploadCallback, UploadProgress
 from deriva_ml.forks import generation
 
@@ -81,6 +81,14 @@ class Display(Protocol):
         ...
 
 
+class _OfTheCallback(BaseException):
+    """An error of the user's own, on its way out: no failure of the disk or the catalog, though it may look like one."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class Telling:
     """Tells of each file of a commit: to the user's own callback, else to a display.
 
@@ -104,11 +112,18 @@ class Telling:
     def __call__(self, step: UploadProgress) -> None:
         with self._guard:
             if self._callback is not None:
-                self._callback(step)
+                self._call(self._callback, step)
             elif self._kind != "quiet" and step.phase in _PHASES:
                 reach = self._reached[_PHASES[step.phase]]
                 reach.take(step)
                 self._show(reach)
+
+    @staticmethod
+    def _call(callback: UploadCallback, step: UploadProgress) -> None:
+        try:
+            callback(step)
+        except (OSError, DerivaMLException) as error:
+            raise _OfTheCallback(error) from error
 
     def recorded(self, values: int) -> None:
         """Say that so many more feature values are in the catalog."""
@@ -122,7 +137,10 @@ class Telling:
             if self._kind != "lines" and monotonic() - self._began < PATIENCE:
                 return
             self._display = _DISPLAYS[self._kind](self._rid)
-        self._display.show(reach)
+        try:
+            self._display.show(reach)
+        except OSError:  # the terminal is gone: nobody looks any more
+            self._display, self._kind = None, "quiet"
 
     def __enter__(self) -> Self:
         return self
@@ -132,6 +150,10 @@ class Telling:
     ) -> None:
         if self._display is not None:
             self._display.close()
+        if isinstance(error, _OfTheCallback):
+            for note in getattr(error, "__notes__", ()):
+                error.error.add_note(note)
+            raise error.error from None
 
 
 def chosen(wish: str) -> str:

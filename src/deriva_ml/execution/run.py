@@ -128,10 +128,36 @@ class Run:
             told = provenance.Told(provenance.LATER, [f"the catalog could not be told: {error}"])
         provenance.record_end(self, event, became, told)
 
+    def leave(self, error: BaseException | None) -> None:
+        """End the run as its block ended, in the process that began it; Ctrl-C in the middle of that is the error of a block that had none."""
+        try:
+            self._end(error)
+        except KeyboardInterrupt as interrupted:
+            self._end(error or interrupted)
+            raise
+
+    def _end(self, error: BaseException | None) -> None:
+        if not liveness.held_here(self.lock_file("run")) or self.registered.status is not S.Running:
+            return
+        if error is None:
+            self.stop()
+        else:
+            self.fail(error)
+
+    def stop(self) -> None:
+        """End the run in order; where what was written cannot be brought to the disk, it has failed."""
+        try:
+            self.happen(Event.FINISH)
+        except OSError as error:
+            self.fail(error)
+            raise
+
     def fail(self, error: BaseException) -> None:
-        """Record the user's error; whatever goes wrong with that does not take its place."""
+        """Record the user's error; whatever goes wrong with that does not take its place, and a later commit records it first."""
         text = TracebackException(type(error), error, None)  # has a text also where str() of the error fails
         reason = f"{type(error).__name__}: {text}"
+        if (lock := liveness.held_here(self.lock_file("run"))) is not None:
+            lock.owed = reason
         try:
             self.happen(Event.FAIL, reason)
             if self.staged.count():  # what was written to the staged paths is acknowledged now

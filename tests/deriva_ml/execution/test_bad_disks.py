@@ -174,3 +174,19 @@ def test_a_linked_file_is_on_the_disk_when_it_is_registered(
     synced.clear()
     exe.asset_file_path("Mask", sources[1])
     assert sources[1] not in synced  # it is the same as before
+
+
+def test_a_failure_that_could_not_be_written_down_is_not_forgotten(local_lab: DerivaML, workflow: Workflow) -> None:
+    """The commit that follows when the disk is well again writes it down first; nobody takes the run for one that ended well."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(ValueError, match="no convergence"), local_lab.create_execution(workflow=workflow) as exe:
+            exe.log_metrics({"loss": 1}, step=1)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+            raise ValueError("no convergence")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert exe.status is S.Running
+    local_lab.resume_execution(exe.execution_rid).commit_output_assets()
+    record = local_lab.lookup_execution(exe.execution_rid)
+    assert (record.status, record.status_detail) == (S.Uploaded, "run failed: ValueError: no convergence")

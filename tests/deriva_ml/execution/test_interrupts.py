@@ -6,8 +6,16 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-from deriva_ml import DerivaML
+import pytest
+
+from deriva_ml import DerivaML, Workflow
+from deriva_ml.execution import ExecutionStatus
+from deriva_ml.execution.states import Event
+from deriva_ml.execution.store import ExecutionStore
+
+S = ExecutionStatus
 
 CROWD = """
 import json, os, signal, sys, threading, time
@@ -70,3 +78,36 @@ def test_a_thread_that_is_interrupted_keeps_nobody_from_writing(local_lab: Deriv
     assert sorted(set(told["kept"]) - set(names)) == []
     assert len(names) == len(set(names))
     assert local_lab.commit_pending_executions().errors == []
+
+
+@pytest.mark.parametrize("event", [Event.START, Event.FINISH])
+@pytest.mark.parametrize("known", [False, True], ids=["before the store knows", "after it"])
+def test_a_run_that_is_interrupted_as_it_begins_or_ends_does_not_stay_running(
+    local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch, event: Event, known: bool
+) -> None:
+    real, hits = ExecutionStore.change, list[Event]()
+
+    def interrupted(store: ExecutionStore, rid: str, now: Event, *more: Any, **named: Any) -> Any:
+        if now is not event or hits:
+            return real(store, rid, now, *more, **named)
+        hits.append(now)
+        if known:
+            real(store, rid, now, *more, **named)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ExecutionStore, "change", interrupted)
+    exe = local_lab.create_execution(workflow=workflow)
+    with pytest.raises(KeyboardInterrupt), exe:
+        exe.log_metrics(loss=0.5)
+    expected = {
+        (Event.START, False): S.Created,
+        (Event.START, True): S.Failed,
+        (Event.FINISH, False): S.Failed,
+        (Event.FINISH, True): S.Stopped,
+    }
+    assert exe.status is expected[event, known]
+    if exe.status is S.Created:
+        with exe:
+            exe.log_metrics(loss=0.5)
+    assert local_lab.commit_pending_executions().errors == []
+    assert exe.status is S.Uploaded

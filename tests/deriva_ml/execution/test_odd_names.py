@@ -61,7 +61,11 @@ class _Mute(Exception):
 
 @pytest.mark.parametrize(
     ("error", "reason"),
-    [(ValueError("no caf\udce9"), r"ValueError: no caf\udce9"), (_Mute(), "_Mute: <exception str() failed>")],
+    [
+        (ValueError("no caf\udce9"), r"ValueError: no caf\udce9"),
+        (ValueError("it said \0"), r"ValueError: it said \x00"),
+        (_Mute(), "_Mute: <exception str() failed>"),
+    ],
 )
 def test_every_error_leaves_its_reason(local_lab: DerivaML, workflow: Workflow, error: Exception, reason: str) -> None:
     with pytest.raises(type(error)), local_lab.create_execution(workflow=workflow) as exe:
@@ -69,6 +73,13 @@ def test_every_error_leaves_its_reason(local_lab: DerivaML, workflow: Workflow, 
         raise error
     record = local_lab.lookup_execution(exe.execution_rid)
     assert (record.status, record.status_detail) == ("Failed", reason)
+    exe.commit_output_assets()
+    assert local_lab.lookup_execution(exe.execution_rid).status_detail == f"run failed: {reason}"
+
+
+def test_a_reason_given_by_hand_is_kept_whatever_it_holds(local_lab: DerivaML, workflow: Workflow) -> None:
+    with local_lab.create_execution(workflow=workflow) as exe:
+        pass
     local_lab.mark_execution(exe.execution_rid, "Aborted", "the file is no caf\udce9")
     assert local_lab.lookup_execution(exe.execution_rid).status_detail == r"the file is no caf\udce9"
 
@@ -76,8 +87,8 @@ def test_every_error_leaves_its_reason(local_lab: DerivaML, workflow: Workflow, 
 def test_texts_that_no_catalog_keeps_are_refused_before_anything_is_written(
     local_lab: DerivaML, workflow: Workflow
 ) -> None:
-    for given in ({"description": "caf\udce9"}, {"parameters": {"caf\udce9": 1}}):
-        with pytest.raises(DerivaMLValidationError, match=r"bytes that are no UTF-8.*give another one"):
+    for given in ({"description": "caf\udce9"}, {"parameters": {"caf\udce9": 1}}, {"description": "a\0b"}):
+        with pytest.raises(DerivaMLValidationError, match=r"(bytes that are no UTF-8|NUL).*give another one"):
             local_lab.create_execution(workflow=workflow, **given)  # type: ignore[arg-type]
     assert local_lab.list_executions() == []
     with local_lab.create_execution(workflow=workflow) as exe:
