@@ -172,8 +172,8 @@ class Run:
             liveness.take(self.lock_file("run"), f"Execution {self.rid} cannot start")
         try:
             yield
-        except BaseException:
-            if event is Event.START:
+        except BaseException as error:
+            if event is Event.START and not self._has_begun(error):
                 liveness.release(self.lock_file("run"))
             raise
         if event is Event.START:
@@ -183,6 +183,10 @@ class Run:
         if event in _ENDS_RUN:
             liveness.release(self.lock_file("run"))
             signals.unwatch(self.lock_file("end"))
+
+    def _has_begun(self, error: BaseException) -> bool:
+        """Return whether Ctrl-C came when the store had noted already that the run begins: it is this process's then, to be ended by it."""
+        return not isinstance(error, DerivaMLException) and self.registered.status is S.Running
 
     def _known(self) -> dict[str, str]:
         return {"catalog_status": self.row.said.value} if self.row.said else {}
