@@ -6,7 +6,6 @@ catalog ends as after one that was not.
 
 from __future__ import annotations
 
-import json
 import logging
 import shlex
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from types import TracebackType
 import apsw
 
 from deriva_ml.bag.write import write_bag
-from deriva_ml.clock import iso, monotonic, now
+from deriva_ml.clock import monotonic
 from deriva_ml.environment.host import likely_cause
 from deriva_ml.errors import (
     OUT_OF_REACH,
@@ -26,7 +25,6 @@ from deriva_ml.errors import (
     DerivaMLUploadError,
 )
 from deriva_ml.execution import contradictions, liveness, nesting, waiting_inputs
-from deriva_ml.execution.folders import sweep, take_away
 from deriva_ml.execution.identify import identify
 from deriva_ml.execution.load import load_assets, load_features, load_links, load_objects, verify
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
@@ -34,12 +32,12 @@ from deriva_ml.execution.plan import AssetGroup, bag_model, bag_payloads, bag_ta
 from deriva_ml.execution.progress import RECORDING, SEALING, UPLOADING, Telling
 from deriva_ml.execution.provenance import record_gaps
 from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
+from deriva_ml.execution.rewritten import take_again
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.seal import check, seal, to_seal
-from deriva_ml.execution.staging import MANIFEST
 from deriva_ml.execution.states import Event, ExecutionStatus
+from deriva_ml.execution.tidy import tidy
 from deriva_ml.execution.twins import settle_twins
-from deriva_ml.files import write_whole
 from deriva_ml.names import TableName
 from deriva_ml.settings import find_home
 
@@ -70,9 +68,10 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
         )
     with liveness.holding(run.lock_file("commit"), f"Execution {run.rid} cannot be committed"):
         end_run(run)
+        notes = take_again(run)
         if run.registered.status is S.Uploaded and not run.staged.has_pending():
             return UploadReport(execution_rids=[run.rid], notes=_not_taken(run))
-        notes = check(run)
+        notes += check(run)
         run.staging.sync_written(run.staged.entries(EntryState.PENDING), once=True)  # before the state that promises it
         _begin(run)
         with Telling(run.rid, progress) as telling, _says_how_to_go_on(run):
@@ -180,7 +179,7 @@ def _send(run: Run, notes: Sequence[str], newest: int, began: float, clean: bool
         seconds = run.completed_in_catalog(detail, began)
     _finish(run, done, detail, newest, seconds)
     _tell(report, done, features)
-    _tidy(run, report, clean)
+    tidy(run, report, clean)
     return report
 
 
@@ -278,41 +277,6 @@ def _tell(report: UploadReport, done: Sequence[Entry], features: dict[TableName,
         report.items.append(
             UploadItem(report.execution_rids[0], table.name, "", "uploaded", schema=table.schema, count=count)
         )
-
-
-_OURS = ("assets", "sealed", "commit", "downloaded-assets", MANIFEST)
-"""What deriva-ml puts into the folder of an execution."""
-
-
-def _tidy(run: Run, report: UploadReport, clean: bool) -> None:
-    """Remove what the catalog has now, or leave a receipt; a failure here is a note, the commit is done."""
-    try:
-        if not clean:
-            _leave_receipt(run, report)
-        else:
-            clean_folder(run)
-    except OSError as error:
-        report.notes.append(f"The folder {run.folder} could not be tidied: {error}")
-
-
-def _leave_receipt(run: Run, report: UploadReport) -> None:
-    if not report.total_uploaded:
-        return
-    folder = run.folder / "commit"
-    taken = [
-        int(path.stem.removeprefix("receipt-")) for path in folder.glob("receipt-*.json") if path.stem[8:].isdigit()
-    ]
-    number = max(taken, default=0) + 1
-    content = {"execution": run.rid, "at": iso(now()), "per_table": report.per_table, "notes": report.notes}
-    write_whole(folder / f"receipt-{number}.json", json.dumps(content, indent=1).encode())
-    run.staging.write_manifest()
-
-
-def clean_folder(run: Run) -> None:
-    """Remove from the execution's folder what deriva-ml put there and the catalog has; what users put there stays."""
-    if take_away(run.store, run.rid, [run.folder / name for name in _OURS]) is None:  # more was staged meanwhile
-        run.staging.write_manifest()
-    sweep(run.store)
 
 
 def committed_outputs(run: Run) -> list[Entry]:

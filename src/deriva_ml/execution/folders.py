@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def clean_execution_dirs(
             continue
         try:
             with _left_alone(store, found.rid, "cleaned"):
-                aside = take_away(store, found.rid, [folder])
+                aside = take_away(store, found.rid, partial(iter, [folder]))
             size = sum(map(_size, aside or ()))
         except (OSError, DerivaMLBusyError) as error:
             result["errors"].append(f"{folder}: {error}")
@@ -79,7 +80,7 @@ def _forget(store: ExecutionStore, rid: str, with_folder: bool) -> bool:
     folder = store.folder(rid)
     try:
         with _left_alone(store, rid, "forgotten"):
-            aside = take_away(store, rid, [folder] if with_folder else [], forget=True)
+            aside = take_away(store, rid, lambda: [folder] if with_folder else [], forget=True)
     except DerivaMLBusyError:
         return False
     if aside is None:
@@ -102,7 +103,9 @@ def _done(store: ExecutionStore, found: Registered) -> bool:
     return found.status is ExecutionStatus.Aborted or not Staged(store, found.rid).has_pending()
 
 
-def take_away(store: ExecutionStore, rid: str, places: Sequence[Path], *, forget: bool = False) -> list[Path] | None:
+def take_away(
+    store: ExecutionStore, rid: str, places: Callable[[], Iterable[Path]], *, forget: bool = False
+) -> list[Path] | None:
     """Move files and folders of a finished execution aside; return where they are now, for :func:`sweep`.
 
     None, and nothing is moved, where something waits to be committed: staging takes the lock that is held here.
@@ -112,7 +115,7 @@ def take_away(store: ExecutionStore, rid: str, places: Sequence[Path], *, forget
         found = store.get(rid)
         if found is None or not _done(store, found):
             return None
-        aside = [_aside(store, place) for place in places if place.exists()]
+        aside = [_aside(store, place) for place in places() if place.is_symlink() or place.exists()]
         folder = store.folder(rid)
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()

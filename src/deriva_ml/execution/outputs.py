@@ -14,6 +14,7 @@ from deriva_ml.catalog.terms import check_terms, terms
 from deriva_ml.enums import ExecMetadataType, MLAsset, MLVocab
 from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.execution.manifest import Entry, EntryState
+from deriva_ml.execution.rewritten import in_catalog
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staging import Wish
 from deriva_ml.feature.record import can_hold
@@ -91,6 +92,11 @@ class Outputs:
         if entry is None or entry.state is EntryState.UPLOADED:
             raise DerivaMLValidationError(
                 f"{os.fspath(path)} is not staged in execution {self._run.rid}, or is in the catalog already."
+            )
+        if in_catalog(self._run, [entry]):
+            raise DerivaMLValidationError(
+                f"{entry.label} was sent already, by a commit that did not end: it is an output of execution {self._run.rid} in the catalog, "
+                "and stays one. `commit_output_assets()` ends what was begun."
             )
         self._run.staged.drop([entry])
         (self._run.folder / entry.staged).unlink(missing_ok=True)

@@ -228,6 +228,7 @@ def _seal_one(run: Run, entry: Entry, told: Callable[[int], None]) -> Entry:
     return replace(
         entry,
         state=EntryState.SEALED,
+        source_stamp=before,
         sealed=target.relative_to(run.folder).as_posix(),
         md5=digest.md5,
         sha256=digest.sha256,

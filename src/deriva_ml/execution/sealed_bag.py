@@ -26,6 +26,7 @@ from deriva_ml.execution.identify import address
 from deriva_ml.execution.manifest import Entry, EntryState
 from deriva_ml.execution.nested import Nested
 from deriva_ml.execution.plan import AssetGroup, bag_model, bag_payloads, bag_tables, groups
+from deriva_ml.execution.rewritten import take_again
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.seal import check, seal
 from deriva_ml.execution.states import COMMITTABLE, ExecutionStatus, allowed
@@ -59,6 +60,7 @@ def seal_bag(run: Run, target: Path | None = None) -> Path:
     with liveness.holding(run.lock_file("commit"), f"Execution {run.rid} cannot be sealed"):
         run.store.refuse_old_name(run.rid)
         end_run(run)
+        take_again(run)
         status = run.registered.status
         if status not in COMMITTABLE:
             raise InvalidTransitionError(status, ExecutionStatus.Pending_Upload, allowed(status), run.rid)

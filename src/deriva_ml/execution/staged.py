@@ -174,6 +174,18 @@ class Staged:
         """Return the entries whose bytes are staged at ``staged``."""
         return self._select("staged = ?", staged)
 
+    def sealed_from_staged(self) -> list[Entry]:
+        """Return the entries that were sealed from files of which the user has the staged path, and that may be there still."""
+        return self._select("state IN ('sealed', 'uploaded') AND mode IN ('new', 'copy') AND source_stamp IS NOT NULL")
+
+    def stamps(self, staged: Iterable[str]) -> dict[str, str | None]:
+        """Return what is registered of these staged places: the stamps of their files when they were sealed."""
+        sql = (
+            "SELECT staged, max(source_stamp) FROM entries WHERE execution = ? AND staged IN (SELECT value FROM json_each(?)) "
+            "GROUP BY staged"
+        )
+        return dict(self.database.connection().execute(sql, (self.rid, json.dumps(list(staged)))))
+
     def by_id(self, numbers: Iterable[int]) -> dict[int, Entry]:
         """Return the entries with these ids."""
         wanted = sorted(set(numbers))

@@ -28,6 +28,8 @@ from deriva_ml.forks import generation
 from deriva_ml.names import safe_file_name
 
 MANIFEST = "asset-manifest.json"
+COPYING = ".copy"
+"""The suffix of a copy that is not registered yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +242,7 @@ class Staging:
 
     def _copied(self, source: Path, table: TableModel) -> tuple[Path, Digest]:
         """Copy the user's file into the staging folder, under a name of its own, and return that, and what it holds."""
-        target = self.folder / "assets" / table.name.name / f".{secrets.token_hex(8)}.copy"
+        target = self.folder / "assets" / table.name.name / f".{secrets.token_hex(8)}{COPYING}"
         while True:
             self._folder(target)
             try:
@@ -341,12 +343,13 @@ def _open(entry: Entry) -> Entry:
 
 
 def was_written(entry: Entry, now: str) -> bool:
-    """Return whether a staged file, whose stamp is ``now``, was written to since the run left it. Bringing back a backup is no writing."""
-    return entry.mode is Mode.NEW and _size_and_time(entry.source_stamp or "") != _size_and_time(now)
+    """Return whether a staged file, whose stamp is ``now``, was written to since the run left it."""
+    return entry.mode is Mode.NEW and is_another(entry.source_stamp or "", now)
 
 
-def _size_and_time(stamp: str) -> str:
-    return stamp.rpartition(":")[0]
+def is_another(before: str, now: str) -> bool:
+    """Return whether a file, whose stamp was ``before``, was written to. Bringing back a backup is no writing."""
+    return before.rpartition(":")[0] != now.rpartition(":")[0]
 
 
 def has_changed(entry: Entry, now: str) -> bool:

@@ -109,5 +109,5 @@ def test_a_run_that_is_interrupted_as_it_begins_or_ends_does_not_stay_running(
     if exe.status is S.Created:
         with exe:
             exe.log_metrics(loss=0.5)
-    assert local_lab.commit_pending_executions().errors == []
+    exe.commit_output_assets()
     assert exe.status is S.Uploaded

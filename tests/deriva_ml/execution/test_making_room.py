@@ -96,10 +96,10 @@ def test_nothing_is_taken_away_while_something_waits(local_lab: DerivaML, workfl
     exe.commit_output_assets(clean_folder=False)
     store, folder = local_lab.executions.store, exe.working_dir
     exe.log_metrics(loss=0.5)
-    assert take_away(store, exe.execution_rid, [folder], forget=True) is None
+    assert take_away(store, exe.execution_rid, lambda: [folder], forget=True) is None
     assert path.read_text() == "a"
     exe.commit_output_assets(clean_folder=False)
-    aside = take_away(store, exe.execution_rid, [folder])
+    aside = take_away(store, exe.execution_rid, lambda: [folder])
     assert aside is not None
     assert [each.is_dir() for each in aside] == [True]  # whoever dies here leaves it to the next who makes room
     local_lab.clean_execution_dirs()

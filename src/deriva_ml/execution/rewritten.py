@@ -1,0 +1,71 @@
+"""Staged files that were written again after a commit had sealed them: the commit that follows takes them as they are now.
+
+What the catalog has already stays there, as it was an output of the run; the new content is then a second one. A linked file
+is the user's own, and was read when it was sealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from deriva_ml.catalog.rows import select
+from deriva_ml.enums import AssetRole
+from deriva_ml.execution.manifest import Entry, EntryState
+from deriva_ml.execution.plan import groups
+from deriva_ml.execution.run import Run
+from deriva_ml.execution.staging import is_another, stamp
+from deriva_ml.names import TableName
+
+
+def take_again(run: Run) -> list[str]:
+    """Let what was written again be sealed again, or be an output of its own; return what is to be said of it."""
+    changed = [entry for entry in run.staged.sealed_from_staged() if _is_rewritten(run, entry)]
+    if not changed:
+        return []
+    there = in_catalog(run, changed)
+    open_again = [_open(entry) for entry in changed if entry.key not in there]
+    kept = [entry for entry in changed if entry.key in there]
+    model = run.session.model()
+    with run.staged.writing() as connection:
+        for entry in open_again:
+            run.staged.write(connection, entry)
+        for entry in kept:
+            run.staged.write(connection, replace(entry, source_stamp=None))
+            place = run.staging.fresh(model.find_asset_table(TableName(entry.schema, entry.table)), entry.file_name)
+            run.staged.write(connection, replace(_open(entry), key=place.key))
+    run.staging.write_manifest()
+    return [f"{entry.label} was written again after it was sent: the catalog has both" for entry in kept]
+
+
+def _is_rewritten(run: Run, entry: Entry) -> bool:
+    """Return whether the staged file of a sealed entry is another one than that which was sealed."""
+    path = run.folder / entry.staged
+    return entry.staged != entry.sealed and path.is_file() and is_another(entry.source_stamp or "", stamp(path))
+
+
+def in_catalog(run: Run, entries: Sequence[Entry]) -> set[str]:
+    """Return the keys of those entries that the catalog has as outputs of this run, or may have while it cannot be asked."""
+    there = {entry.key for entry in entries if entry.state is EntryState.UPLOADED}
+    sent = [entry for entry in entries if entry.state is EntryState.SEALED and entry.rid]
+    if run.session.offline:
+        return there | {entry.key for entry in sent}
+    for group in groups(run, sent):
+        column = group.link_column(group.roles)
+        assets = _those(run, group.table.name, "RID", {"RID": list(group.new)})
+        where = {column: list(group.assets), "Execution": run.rid, "Asset_Role": str(AssetRole.output)}
+        linked = _those(run, group.roles.name, column, where)
+        there |= {entry.key for entry in group.entries if entry.rid in assets | linked}
+    return there
+
+
+def _those(run: Run, table: TableName, column: str, where: Mapping[str, Any]) -> set[str]:
+    return {row[column] for row in select(run.session, table, where, columns=[column])}
+
+
+def _open(entry: Entry) -> Entry:
+    return replace(
+        entry, state=EntryState.PENDING, source_stamp=None, sealed=None, md5=None, sha256=None, length=None, rid=None,
+        url=None, reused=False, uploaded_at=None,
+    )  # fmt: skip
