@@ -10,7 +10,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -323,7 +323,7 @@ class _Line:
                     self.writer = 0
         finally:
             if not piece.done:  # whoever comes next must not write what was reported as failed
-                self.waiting.remove(piece)
+                self._leave(piece)
         if piece.error is not None:
             with _said_clearly(connection):
                 raise piece.error
@@ -342,8 +342,13 @@ class _Line:
             with transaction(connection):
                 for piece in pieces:
                     piece.run(connection)
-        for piece in pieces:
-            piece.done = True
+        for each in pieces:
+            each.done = True
+        for each in pieces:
+            self._leave(each)
+
+    def _leave(self, piece: _Piece[Any]) -> None:
+        with suppress(ValueError):  # its thread was interrupted as it waited, and has gone
             self.waiting.remove(piece)
 
 

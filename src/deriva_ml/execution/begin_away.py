@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import apsw
 
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.catalog.terms import check_terms
 from deriva_ml.clock import monotonic, now
 from deriva_ml.dataset.download import download_resolved
 from deriva_ml.enums import MLVocab
-from deriva_ml.errors import DerivaMLException, DerivaMLWorkflowError
+from deriva_ml.errors import DerivaMLWorkflowError
 from deriva_ml.execution import waiting_inputs
 from deriva_ml.execution.configuration import ExecutionConfiguration
 from deriva_ml.execution.create import (
     Created,
     Place,
-    aborted,
+    aborting,
     being_created,
     dry_run,
     registered,
@@ -66,17 +62,8 @@ def begin_away(session: Catalog, place: Place, configuration: ExecutionConfigura
             lambda connection: stage(connection, place.store, name, configuration, entries),
         )
         run = Run(session, place.store, name)
-        with _aborting(run):
+        with aborting(run):
             return _prepared(run, place, found)
-
-
-@contextmanager
-def _aborting(run: Run) -> Iterator[None]:
-    try:
-        yield
-    except (DerivaMLException, OSError, apsw.Error) as error:
-        aborted(run, error)
-        raise
 
 
 def _prepared(run: Run, place: Place, found: Inputs) -> Created:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from traceback import TracebackException
 from typing import Any
 
 import apsw
@@ -110,11 +111,8 @@ def _recorded(
             lambda connection: stage(connection, place.store, rid, configuration, entries),
         )
         run = Run(session, place.store, rid)
-        try:
+        with aborting(run):
             return _settled(run, place, configuration, found, workflow)
-        except (DerivaMLException, OSError, apsw.Error) as error:
-            aborted(run, error)
-            raise
 
 
 @contextmanager
@@ -127,7 +125,7 @@ def being_created(workspace: Path, rid: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        lock.release()
+        lock.drop()  # what was made stays what its creator left in the middle
         raise
     if lock.held:
         lock.say(f"Execution {rid} waits to begin", stage=WAITING)
@@ -263,10 +261,21 @@ def mark_metadata(run: Run, done: Sequence[Entry]) -> None:
         (run.folder / (entry.sealed or "")).unlink(missing_ok=True)
 
 
-def aborted(run: Run, reason: BaseException) -> None:
-    """Leave the row, Aborted, with the reason; if that fails as well, the reason says so."""
+@contextmanager
+def aborting(run: Run) -> Iterator[None]:
+    """Leave the row, Aborted, with the reason, when the block does not end well, Ctrl-C included."""
     try:
-        run.happen(Event.ABORT, f"creation failed: {reason}")
+        yield
+    except BaseException as error:
+        _aborted(run, error)
+        raise
+
+
+def _aborted(run: Run, reason: BaseException) -> None:
+    """If that fails as well, the reason says so."""
+    text = TracebackException(type(reason), reason, None)  # has a text also where str() of it fails
+    try:
+        run.happen(Event.ABORT, f"creation failed: {str(text) or type(reason).__name__}")
     except (DerivaMLException, OSError, apsw.Error) as second:
         reason.add_note(f"The execution could not be marked as aborted: {second}")
 

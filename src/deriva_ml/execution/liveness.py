@@ -56,6 +56,7 @@ class Lock:
         """What an earlier holder wrote who did not let go, but died; nothing after one that let go."""
         self.owed: str | None = None
         """How what it stands for went wrong, where its holder could not write that down yet."""
+        self.file = _identity(os.fstat(descriptor))
         self._descriptor = descriptor
         self._process = os.getpid()
 
@@ -106,7 +107,7 @@ def take(path: Path, what: str, **more: Any) -> Lock:
 def _taken(path: Path, what: str, about: Mapping[str, Any] | None) -> Lock:
     """Take the lock and write ``about`` into its file; None writes nothing."""
     with _GUARD:
-        mine = _HELD.get(str(path))
+        mine = held_here(path)
         if mine is not None:
             raise DerivaMLBusyError(_sentence(what, mine.about))
         descriptor = _open(path)
@@ -165,7 +166,7 @@ def holding_still(path: Path, what: str) -> Iterator[Lock]:
 def alive(path: Path) -> bool:
     """Return whether a living process, this one included, holds the lock of ``path``; nobody notices the look."""
     with _GUARD:
-        if str(path) in _HELD:
+        if held_here(path) is not None:
             return True
         if not path.is_file():
             return False
@@ -179,7 +180,7 @@ def alive(path: Path) -> bool:
 def garbage(path: Path) -> bytes:
     """Return the text of a lock file that nobody holds and that no process of ours has written; empty for one that is in order."""
     with _GUARD:
-        if str(path) in _HELD:
+        if held_here(path) is not None:
             return b""
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
@@ -205,8 +206,16 @@ def release(path: Path) -> None:
 
 
 def held_here(path: Path) -> Lock | None:
-    """Return the lock, if this very process holds it."""
-    return _HELD.get(str(path))
+    """Return the lock, if this very process holds it, under whatever name it knows the file: a second lock would end the first."""
+    found = _HELD.get(str(path))
+    if found is not None or not _HELD or not path.exists():
+        return found
+    file = _identity(path.stat())
+    return next((lock for lock in tuple(_HELD.values()) if lock.file == file), None)
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 def _open(path: Path) -> int:

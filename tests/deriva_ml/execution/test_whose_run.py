@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from deriva_ml import DerivaML, Workflow
 from deriva_ml.errors import DerivaMLBusyError
 from deriva_ml.execution import ExecutionStatus, liveness
+from deriva_ml.execution.run import lock_file
 
 S = ExecutionStatus
 
@@ -138,3 +140,17 @@ def test_the_dead_are_nobodys(local_lab: DerivaML) -> None:
     exe = local_lab.resume_execution(run.stdout.strip())
     assert exe.status is S.Pending_Upload
     assert exe.commit_output_assets().total_uploaded == 1
+
+
+@pytest.mark.parametrize("other", ["through a link", "another way"])
+def test_a_home_under_another_name_is_the_same_home(
+    local_lab: DerivaML, home: Path, workflow: Workflow, tmp_path: Path, other: str
+) -> None:
+    """Locks belong to the process, not to the name of their file: a second one would end the first."""
+    (tmp_path / "link").symlink_to(home)
+    exe = local_lab.create_execution(workflow=workflow)
+    with exe:
+        DerivaML(working_dir=tmp_path / "link" if other == "through a link" else home / ".." / home.name)
+        assert exe.status is S.Running
+        assert liveness.alive(lock_file(local_lab.workspace, exe.execution_rid, "run"))
+    assert exe.status is S.Stopped
