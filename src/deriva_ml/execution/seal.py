@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,8 @@ from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.references import dangling
 from deriva_ml.execution.report import UploadProgress, listed
 from deriva_ml.execution.run import Run
-from deriva_ml.execution.staged import Staged
-from deriva_ml.execution.staging import has_changed, link, reused_path, stamp, was_written
+from deriva_ml.execution.staged import Registration, Staged
+from deriva_ml.execution.staging import file_of, has_changed, link, reused_path, stamp, was_written
 from deriva_ml.files import BLOCK, copy_hashed, fsync_folder, hash_file, make_folder, write_whole
 from deriva_ml.names import TableName
 
@@ -48,7 +50,8 @@ def check(run: Run) -> list[str]:
     """
     notes = _give_up_unwritten(run) if run.store.unhappy_end(run.rid) else []
     pending = run.staged.entries(EntryState.PENDING, EntryState.SEALED)
-    problems = [problem for entry in pending for problem in _problems(run, entry)]
+    again = _RegisteredAgain(run)
+    problems = [problem for entry in pending for problem in _problems(run, entry, again)]
     problems += _missing_metadata(run.session, pending)
     problems += _about_nothing(run)
     if problems:
@@ -80,7 +83,7 @@ def _give_up_unwritten(run: Run) -> list[str]:
     ]
 
 
-def _problems(run: Run, entry: Entry) -> Iterable[str]:
+def _problems(run: Run, entry: Entry, again: _RegisteredAgain) -> Iterable[str]:
     if entry.state is EntryState.SEALED:
         if not (run.folder / (entry.sealed or "")).is_file():
             yield f"{entry.label}: its sealed copy {run.folder / (entry.sealed or '')} is missing"
@@ -99,8 +102,8 @@ def _problems(run: Run, entry: Entry) -> Iterable[str]:
         yield _missing(entry, path)
     elif not path.is_file():
         yield f"{entry.label}: {path} is not a regular file"
-    elif entry.mode is Mode.LINK and has_changed(entry, stamp(path)) and _has_namesake(run, entry):
-        yield reused_path(Path(entry.source or path), entry)
+    elif entry.mode is Mode.LINK and has_changed(entry, stamp(path)):
+        yield from again.problem(entry, path)
 
 
 def _missing(entry: Entry, path: Path) -> str:
@@ -113,8 +116,38 @@ def _missing(entry: Entry, path: Path) -> str:
     )
 
 
-def _has_namesake(run: Run, entry: Entry) -> bool:
-    return len(run.staged.from_source(entry.source or "")) > 1
+class _RegisteredAgain:
+    """Tells of linked files that have changed and were registered again, under whatever name or path, here or by another run.
+
+    The link shows the newer content then, which is not what this run, or this name, was given.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    @cached_property
+    def _by_file(self) -> dict[str, list[Registration]]:
+        """The registrations of this workspace by the path, and by the file itself, that they were made from."""
+        found: dict[str, list[Registration]] = defaultdict(list)
+        for each in self._run.staged.registrations():
+            found[each.source].append(each)
+            found[file_of(each.source_stamp)].append(each)
+        return found
+
+    def problem(self, entry: Entry, path: Path) -> Iterable[str]:
+        """Yield what is wrong with a link that has changed."""
+        source = entry.source or str(path)
+        same = {*self._by_file.get(source, ()), *self._by_file.get(file_of(stamp(path)), ())}
+        if any(each.execution == self._run.rid and each.id != entry.id for each in same):
+            yield reused_path(Path(source), entry)
+            return
+        for each in same:
+            if each.execution != self._run.rid and each.id > entry.id and each.source_stamp != entry.source_stamp:
+                yield (
+                    f"{entry.label}: {source} has changed since, and execution {each.execution} has registered it as it is now. Put back what "
+                    "this run wrote, or give it up with `exe.discard_asset(path)`. `copy_file=True` keeps each version as it is"
+                )
+                return
 
 
 def _missing_metadata(session: Catalog, entries: Sequence[Entry]) -> Iterable[str]:

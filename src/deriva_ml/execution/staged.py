@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import apsw
 from pydantic_core import from_json
@@ -63,6 +63,15 @@ class StagedFeature:
     record: Mapping[str, Any]
     assets: Mapping[str, int]
     id: int = 0
+
+
+class Registration(NamedTuple):
+    """That an execution has registered a file of the user's, and what the file was like then, or when it was sealed."""
+
+    execution: str
+    id: int
+    source: str
+    source_stamp: str
 
 
 @lru_cache(maxsize=256)
@@ -162,6 +171,11 @@ class Staged:
     def from_source(self, source: str) -> list[Entry]:
         """Return the entries that were registered from the user's file ``source``."""
         return self._select("source = ?", source)
+
+    def registrations(self) -> list[Registration]:
+        """Return what all executions of the workspace have registered from files of the user's, and not taken back."""
+        sql = "SELECT execution, id, source, source_stamp FROM entries WHERE source IS NOT NULL AND source_stamp IS NOT NULL AND state != 'dropped'"
+        return [Registration(*row) for row in self.database.connection().execute(sql)]
 
     def outdated(self, source: str, stamp: str) -> list[Entry]:
         """Return the links to the user's file ``source`` that wait to be sealed and were made when it was another."""

@@ -76,6 +76,7 @@ class Staging:
         self._written_at = 0
         self._count = staged.count()
         self._guards: dict[int, AbstractContextManager[bool]] = {}
+        self._tidied: dict[Path, bool] = {}
         self._synced: dict[Path, str] = {}
         """The stamps of linked and of new files when they were brought to the disk."""
 
@@ -128,8 +129,7 @@ class Staging:
             raise
 
     def _take_all(self, table: TableModel, placed: list[_Ready], wish: Wish, copy: bool) -> list[Entry]:
-        if not copy:
-            self._sync_linked(placed)
+        self._sync_linked([each for each in placed if each.copy is None])
         with self._guard(), self.staged.writing() as connection:
             self.staged.refuse_given_up()  # whoever makes room may have forgotten it since
             placed[:] = [self._ready(table, each.path, each.name, True) if each.is_gone else each for each in placed]
@@ -142,7 +142,14 @@ class Staging:
         now = _regular(source)
         self._folder(self.folder / "assets" / table.name.name / name)
         path = Path(os.path.abspath(source))  # noqa: PTH100 - links on the way stay as the user named them
-        return _Ready(path, name, now, *(self._copied(path, table) if copy else ()))
+        return _Ready(path, name, now, *(self._copied(path, table) if copy or self._is_tidied(path.parent) else ()))
+
+    def _is_tidied(self, folder: Path) -> bool:
+        """Return whether a folder is one of deriva-ml's own, and of another run: files there go when that is committed."""
+        if folder not in self._tidied:
+            real, own = folder.resolve(), self.folder.resolve()
+            self._tidied[folder] = real.is_relative_to(own.parents[2]) and not real.is_relative_to(own)
+        return self._tidied[folder]
 
     def _sync_linked(self, files: Sequence[_Ready]) -> None:
         """Bring files of the user's to the disk, as registering them acknowledges their bytes; each once for as long as it stays the same."""
@@ -325,6 +332,11 @@ def stamp(path: Path) -> str:
 
 def _stamp(found: os.stat_result) -> str:
     return f"{found.st_size}:{found.st_mtime_ns}:{found.st_ino}"
+
+
+def file_of(stamp: str) -> str:
+    """Return which file a stamp is of, whatever it is called and holds."""
+    return f"inode {stamp.rpartition(':')[2]}"
 
 
 def link(source: Path, target: Path) -> None:

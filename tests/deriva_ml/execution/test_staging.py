@@ -19,6 +19,8 @@ from deriva_ml import (
     DerivaMLValidationError,
     Workflow,
 )
+from deriva_ml.errors import DerivaMLUploadError
+from deriva_ml.execution import ExecutionStatus
 from deriva_ml.execution.execution import Execution
 from deriva_ml.execution.outputs import LeftoverWarning
 from deriva_ml.names import TableName
@@ -315,3 +317,57 @@ def test_nothing_is_staged_for_a_run_that_was_given_up(
     ):
         with pytest.raises(DerivaMLValidationError, match="would never be committed"):
             staging()
+
+
+@pytest.mark.parametrize("other", ["the same path", "a link to it", "a hard link"])
+def test_a_checkpoint_that_another_run_has_rewritten_is_not_taken_for_this_ones(
+    local_lab: DerivaML, workflow: Workflow, tmp_path: Path, other: str
+) -> None:
+    checkpoint, path = tmp_path / "checkpoint.pt", tmp_path / "latest.pt"
+    runs = []
+    for number in (1, 2):
+        with local_lab.create_execution(workflow=workflow) as run:
+            with checkpoint.open("r+" if checkpoint.exists() else "w") as file:
+                file.write(f"weights of run {number}" + " and more" * number)
+            if number == 2 and other == "a link to it":
+                path.symlink_to(checkpoint)
+            elif number == 2 and other == "a hard link":
+                path.hardlink_to(checkpoint)
+            run.asset_file_path("Image", path if path.exists() else checkpoint)
+        runs.append(run)
+    report = local_lab.commit_pending_executions()
+    (error,) = report.errors
+    assert f"execution {runs[1].rid} has registered it" in error
+    assert [run.status for run in runs] == [ExecutionStatus.Stopped, ExecutionStatus.Uploaded]
+    runs[0].discard_asset(checkpoint)
+    assert local_lab.commit_pending_executions().errors == []
+    (asset,) = local_lab.list_assets("Image")
+    assert [each.execution_rid for each in local_lab.list_asset_executions(asset.asset_rid)] == [runs[1].rid]
+
+
+def test_one_file_under_two_paths_cannot_make_two_epochs_equal(exe: Execution, elsewhere: Path) -> None:
+    checkpoint, latest = elsewhere / "checkpoint.pt", elsewhere / "latest.pt"
+    checkpoint.write_text("epoch 1")
+    latest.symlink_to(checkpoint)
+    exe.asset_file_path("Image", checkpoint, rename_file="1.pt")
+    checkpoint.write_text("epoch two")
+    exe.asset_file_path("Image", latest, rename_file="2.pt")
+    exe.execution_stop()
+    with pytest.raises(DerivaMLUploadError, match="Register each version with copy_file=True"):
+        exe.commit_output_assets()
+
+
+def test_a_file_of_another_run_is_copied_as_it_goes_when_that_is_committed(
+    local_lab: DerivaML, workflow: Workflow
+) -> None:
+    with (
+        local_lab.create_execution(workflow=workflow) as first,
+        local_lab.create_execution(workflow=workflow) as second,
+    ):
+        path = first.asset_file_path("Image", "a.txt")
+        path.write_text("a")
+        copy = second.asset_file_path("Image", path, rename_file="b.txt")
+    assert not copy.is_symlink()
+    first.commit_output_assets()
+    assert not path.exists()
+    assert second.commit_output_assets().total_uploaded == 1
