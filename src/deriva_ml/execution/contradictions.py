@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from deriva_ml.catalog.model import ColumnModel, TableModel
 from deriva_ml.catalog.rows import Row, select
+from deriva_ml.execution.features import row_of
 from deriva_ml.execution.plan import AssetGroup
 from deriva_ml.execution.run import Run
+from deriva_ml.execution.staged import StagedFeature
+from deriva_ml.names import TableName
+
+OTHERWISE = "values otherwise"
+"""The step of the journal that holds feature values of a sealed bag which this workspace has otherwise."""
 
 _TEXTS = frozenset({"text", "longtext", "markdown", "ermrest_rid", "ermrest_uri", "ermrest_curie"})
 _NUMBERS = frozenset({"int2", "int4", "int8", "float4", "float8"})
@@ -71,7 +77,26 @@ def of_values(run: Run, table: TableModel, sent: Sequence[Row]) -> Iterator[str]
             )
 
 
-def _different(columns: Sequence[ColumnModel], said: Any, there: Row) -> Iterator[tuple[str, Any, Any]]:
+def may_differ(table: TableModel, said: StagedFeature, there: StagedFeature) -> bool:
+    """Return whether two staged values under one key may not be the same in the catalog."""
+    return said.assets != there.assets or any(_different(list(table.columns.values()), said.record, there.record))
+
+
+def of_bags(run: Run) -> Iterator[str]:
+    """Yield which feature values of the sealed bags that were loaded here the catalog has otherwise.
+
+    One run sealed twice may say two things under one key. The workspace keeps what it took first, or staged itself; the
+    other is compared with the catalog once all is there.
+    """
+    for step, detail in run.store.journal(run.rid):
+        table = run.session.model().table(TableName(*detail["table"])) if step == OTHERWISE else None
+        if table is not None:
+            values = [StagedFeature(**each) for each in detail["values"]]
+            entries = run.staged.by_id(number for each in values for number in each.assets.values())
+            yield from of_values(run, table, [row_of(each, run.rid, entries) for each in values])
+
+
+def _different(columns: Sequence[ColumnModel], said: Any, there: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
     for column in columns:
         if differs(column.type, said.get(column.name), there.get(column.name)):
             yield column.name, said[column.name], there.get(column.name)

@@ -8,9 +8,9 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.enums import ExecAssetType
 from deriva_ml.errors import DerivaMLIntegrityError, DerivaMLOfflineError, DerivaMLStateInconsistency
-from deriva_ml.execution import liveness
+from deriva_ml.execution import contradictions, liveness
 from deriva_ml.execution.claim import claim
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.features import STAGED
@@ -80,7 +80,7 @@ def load_bag(
         _check_catalog(session, sealed)
         with _alone(store, sealed.execution.rid) as rid:
             rids, receipt = claim(session, sealed.uuid, sealed.execution.rid, _tokens(sealed), store.folder(rid))
-            _take_in(store, rid, sealed, rids, receipt)
+            _take_in(session, store, rid, sealed, rids, receipt)
     return commit(reopen(session, store, rid), clean=clean, progress=progress)
 
 
@@ -212,7 +212,9 @@ def _check_place(session: Catalog, rid: str, told: Mapping[str, str]) -> None:
         )
 
 
-def _take_in(store: ExecutionStore, rid: str, sealed: SealedBag, rids: Mapping[str, str], receipt: Entry) -> None:
+def _take_in(
+    session: Catalog, store: ExecutionStore, rid: str, sealed: SealedBag, rids: Mapping[str, str], receipt: Entry
+) -> None:
     """Write into the store what it does not have yet: files first, then record, entries and values in one transaction."""
     staged = Staged(store, rid)
     known = {entry.key for entry in staged.entries()}
@@ -240,7 +242,7 @@ def _take_in(store: ExecutionStore, rid: str, sealed: SealedBag, rids: Mapping[s
     else:
         with staged.writing() as connection:
             write(connection)
-    _take_features(staged, sealed)
+    _take_features(session, store, staged, sealed)
     store.note(rid, "loaded bag", bag=sealed.uuid)
 
 
@@ -254,7 +256,7 @@ def _placed(folder: Path, sealed: SealedBag, entry: Entry, rid: str) -> Entry:
     return replace(entry, staged=name, sealed=name, rid=rid)
 
 
-def _take_features(staged: Staged, sealed: SealedBag) -> None:
+def _take_features(session: Catalog, store: ExecutionStore, staged: Staged, sealed: SealedBag) -> None:
     """Stage the feature values of the bag that are not there yet, some hundreds at a time."""
     ids = {entry.key: entry.id for entry in staged.entries()}
     named = {entry.rid: (ids[entry.key], entry.key) for entry in sealed.entries}
@@ -263,9 +265,23 @@ def _take_features(staged: Staged, sealed: SealedBag) -> None:
         for row in sealed.bag.values(about["schema"], about["table"]):
             batch.append(_feature(about, row, named))
             if len(batch) == AT_ONCE:
-                staged.take_features(batch)
+                _take_batch(session, store, staged, batch)
                 batch = []
-        staged.take_features(batch)
+        _take_batch(session, store, staged, batch)
+
+
+def _take_batch(session: Catalog, store: ExecutionStore, staged: Staged, batch: Sequence[StagedFeature]) -> None:
+    """Stage values of one feature; write down those that are here otherwise, for the commit to say so."""
+    if not batch:
+        return
+    name = TableName(batch[0].schema, batch[0].table)
+    table = session.model().table(name)
+    with staged.writing() as connection:
+        pairs = staged.take_features(connection, batch)
+        others = [asdict(said) for said, there in pairs if table and contradictions.may_differ(table, said, there)]
+        if others:
+            detail = {"table": [name.schema, name.name], "values": others}
+            store.take_waiting(connection, staged.rid, contradictions.OTHERWISE, [detail])
 
 
 def _feature(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -242,14 +242,31 @@ class Staged:
         held = {row[0] for row in connection.execute(sql, (self.rid, values.schema, values.table, newest))}
         return [identity for identity, *_ in values.rows if identity in held]
 
-    def take_features(self, features: Sequence[StagedFeature]) -> None:
-        """Stage feature values that came from elsewhere; those that are there already stay as they are."""
-        moment = iso(now())
-        with self.database.transaction() as connection:
-            connection.executemany(
-                _ADD_FEATURE,
-                [(self.rid, *_place(each), as_text(each.record), as_text(each.assets), moment) for each in features],
-            )
+    def take_features(
+        self, connection: apsw.Connection, features: Sequence[StagedFeature]
+    ) -> list[tuple[StagedFeature, StagedFeature]]:
+        """Stage feature values that came from elsewhere, inside :meth:`writing`; those that are there already stay as they are.
+
+        Returns those that are there in other words, each with what is there.
+        """
+        moment, before = iso(now()), connection.total_changes()
+        connection.executemany(
+            _ADD_FEATURE,
+            [(self.rid, *_place(each), as_text(each.record), as_text(each.assets), moment) for each in features],
+        )
+        if connection.total_changes() - before == len(features):
+            return []
+        return [(each, there) for each in features for there in self._otherwise(connection, each)]
+
+    def _otherwise(self, connection: apsw.Connection, each: StagedFeature) -> Iterator[StagedFeature]:
+        sql = (
+            "SELECT record, assets, id FROM features WHERE execution = ? AND schema = ? AND feature_table = ? AND identity = ? "
+            "AND (record, assets) IS NOT (?, ?)"
+        )
+        texts = as_text(each.record), as_text(each.assets)
+        rows = list(connection.execute(sql, (self.rid, each.schema, each.table, each.identity, *texts)))
+        for record, assets, number in rows:
+            yield replace(each, record=from_json(record), assets=from_json(assets), id=number)
 
     def features(self, table: tuple[str, str], up_to: int) -> Iterator[StagedFeature]:
         """Yield the feature values of one table, up to an id, that are not yet in the catalog, in the order of staging."""

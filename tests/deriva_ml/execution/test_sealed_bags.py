@@ -166,6 +166,36 @@ def test_more_is_sealed_later_and_a_failed_run_too(
     assert sorted(row["Filename"] for row in rows(local_lab, "Image")) == ["a.txt", "b.txt"]
 
 
+def test_what_was_corrected_between_two_seals_is_not_dropped_without_a_word(
+    local_lab: DerivaML, workflow: Workflow, committed: Callable[..., Execution], tmp_path: Path, rows: Rows
+) -> None:
+    committed(local_lab, x="an image", y="another")
+    images = sorted(row["RID"] for row in rows(local_lab, "Image"))
+    grade = local_lab.feature_record_class("Image", "Grade")
+    with local_lab.create_execution(workflow=workflow) as exe:
+        exe.add_features([grade(Image=image, Grade="Mild") for image in images])
+    first = exe.seal()
+    exe.discard_features("Image", "Grade", images[:1])
+    exe.add_features([grade(Image=images[0], Grade="Severe")])
+    second = exe.seal()
+    wanted = [
+        f"the value of Grade for {images[0]}: the catalog has Grade 'Mild' for this execution, which stays, and 'Severe' is not recorded"
+    ]
+
+    def said(ml: DerivaML, archive: Path) -> list[str]:
+        return [note for note in ml.load_sealed_bag(archive).notes if "is not recorded" in note]
+
+    far = machine(local_lab, tmp_path / "far")
+    assert said(far, first) == []
+    assert said(far, second) == wanted
+    assert wanted[0] in (local_lab.lookup_execution(exe.rid).status_detail or "")
+    assert said(machine(local_lab, tmp_path / "third"), second) == wanted
+    assert said(far, first) == []
+    report = exe.commit_output_assets()
+    assert [note for note in report.notes if "is not recorded" in note] == wanted
+    assert {row["Grade"] for row in rows(local_lab, "Execution_Image_Grade", Execution=exe.rid)} == {"Mild"}
+
+
 def test_what_cannot_be_sealed_or_loaded_is_said(
     local_lab: DerivaML, workflow: Workflow, home: Path, fresh_home: Path, tmp_path: Path
 ) -> None:
