@@ -20,7 +20,7 @@ def code_of(notebook: Path) -> Code:
 
 def warning_of(notebook: Path, code: Code) -> str | None:
     """Return what to say of uncommitted changes, None where there are none or they are allowed."""
-    return dirty_sentence(notebook, code.dirty_paths, code.commit) if code.dirty and not dirty_allowed() else None
+    return dirty_sentence(notebook.absolute(), code) if code.dirty and not dirty_allowed() else None
 
 
 def told(notebook: Path, overrides: Sequence[str], saved: Path) -> dict[str, str]:

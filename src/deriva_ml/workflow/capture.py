@@ -81,10 +81,8 @@ def _set_by_launcher(variables: Mapping[str, str]) -> Code:
         tree = git.tree_of(Path(notebook), _ignored())
     except git.GitUnknown:  # the launcher knew the address, so a missing repository takes nothing away
         return bare
-    version = project_version(tree.root, tree.commit, bool(tree.dirty))
-    return replace(
-        bare, version=version, commit=tree.commit, dirty=bool(tree.dirty), dirty_paths=tree.dirty, git_root=tree.root
-    )
+    version, dirty = project_version(tree.root, tree.commit, bool(tree.dirty)), git.changed(tree, Path(notebook))
+    return replace(bare, version=version, commit=tree.commit, dirty=bool(dirty), dirty_paths=dirty, git_root=tree.root)
 
 
 def of_source(source: Source, allow_dirty: bool = False) -> Code:
@@ -118,13 +116,14 @@ def _in_tree(tree: git.Tree, source: Source, path: Path, allow_dirty: bool) -> C
         problems.append(f"{path} is not in the commit: the URL is that of the file on this machine.")
     if tree.commit is None:
         problems.append(f"The repository {tree.root} has no commit yet.")
-    if tree.dirty and not (allow_dirty or dirty_allowed()):
-        _warn(path, tree.dirty, tree.commit)
     version = project_version(tree.root, tree.commit, bool(tree.dirty)) if tree.commit else None
-    return Code(
-        url, checksum, version, tree.commit, bool(tree.dirty), tree.dirty, source.is_notebook,
-        tree.root, tuple(problems),
+    dirty = git.changed(tree, path)
+    code = Code(
+        url, checksum, version, tree.commit, bool(dirty), dirty, source.is_notebook, tree.root, tuple(problems)
     )  # fmt: skip
+    if code.dirty and not (allow_dirty or dirty_allowed()):
+        warnings.warn(dirty_sentence(path, code), DirtyTreeWarning, stacklevel=_outside())
+    return code
 
 
 def _without_repository(source: Source, path: Path, reason: str) -> Code:
@@ -152,18 +151,14 @@ def _ignored() -> tuple[str, ...]:
     return (*git.IGNORED_PREFIXES, *(prefix for prefix in more.split(":") if prefix))
 
 
-def _warn(path: Path, dirty: tuple[str, ...], commit: str | None) -> None:
-    warnings.warn(dirty_sentence(path, dirty, commit), DirtyTreeWarning, stacklevel=_outside())
-
-
-def dirty_sentence(path: Path, dirty: tuple[str, ...], commit: str | None) -> str:
+def dirty_sentence(path: Path, code: Code) -> str:
     """Return what to say of a work tree with uncommitted changes."""
-    shown = ", ".join(dirty[:_SHOWN]) + (" …" if len(dirty) > _SHOWN else "")
-    url = (
-        "the recorded URL shows the last commit, not the code that runs"
-        if commit
-        else "no URL is recorded before the first commit"
-    )
+    shown = ", ".join(code.dirty_paths[:_SHOWN]) + (" …" if len(code.dirty_paths) > _SHOWN else "")
+    url = "the recorded URL shows the last commit, not the code that runs"
+    if code.url == path.as_uri():
+        url = "no commit holds the code that runs, and the recorded URL is that of the file on this machine"
+    elif code.commit is None:
+        url = "no URL is recorded before the first commit"
     return (
         f"The work tree of {path} has uncommitted changes ({shown}): {url}. "
         "Commit first; DERIVA_ML_ALLOW_DIRTY=true silences this."

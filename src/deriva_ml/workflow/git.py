@@ -20,6 +20,7 @@ IGNORED_PREFIXES = ("findings/", "outputs/", ".scratch/")
 _CACHES = {"__pycache__", ".ipynb_checkpoints"}  # written by Python and Jupyter at every run: never the user's own
 _SECONDS = 30
 _MISLEADING = {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"}
+_OBJECT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _SCP_ADDRESS = re.compile(r"^(?:[^@/\s]+@)?(?P<host>[^:/\s]+):(?P<path>(?!//)\S+)$")
 
 
@@ -32,6 +33,8 @@ class Tree:
     branch: str | None
     remote: str | None
     dirty: tuple[str, ...]
+    held: Path | None = None
+    """The file that was asked for, resolved, where the last commit has one of its name; None leaves that open."""
 
 
 class GitUnknown(Exception):
@@ -72,8 +75,13 @@ def tree_of(path: Path, ignored: Iterable[str] = IGNORED_PREFIXES) -> Tree:
     Raises:
         GitUnknown: there is none, or git cannot say.
     """
-    folder = path if path.is_dir() else path.parent
-    root = Path(run(folder, "rev-parse", "--show-toplevel").rstrip("\n"))
+    folder, wanted = (path, []) if path.is_dir() else (path.parent, [f"HEAD:./{path.name}"])
+    found = run(folder, "rev-parse", "--revs-only", "--show-toplevel", *wanted).rstrip(
+        "\n"
+    )  # without what is not there
+    top, _, last = found.rpartition("\n")
+    held = bool(top and _OBJECT.fullmatch(last))
+    root = Path(top if held else found)
     lines = run(root, "status", "--porcelain=v2", "--branch", "--untracked-files=all", "-z").split("\0")
     facts = dict(line[2:].split(" ", 1) for line in lines if line.startswith("# "))
     commit = facts.get("branch.oid")
@@ -83,6 +91,7 @@ def tree_of(path: Path, ignored: Iterable[str] = IGNORED_PREFIXES) -> Tree:
         branch=facts.get("branch.head"),
         remote=_remote(root),
         dirty=tuple(name for name in _changed(lines) if not name.startswith(tuple(ignored))),
+        held=folder.resolve() / path.name if held else None,
     )
 
 
@@ -140,24 +149,42 @@ def address(tree: Tree, path: Path) -> str | None:
     """Return the URL of the file ``path`` at the tree's commit; None before the first commit."""
     if tree.commit is None:
         return None
+    base = tree.remote or tree.root.as_uri()
+    return f"{base}/blob/{tree.commit}/{'/'.join(encode(part) for part in inside(tree, path).parts)}"
+
+
+def inside(tree: Tree, path: Path) -> Path:
+    """Return where in the repository the file lies, links followed.
+
+    Raises:
+        GitUnknown: outside of it.
+    """
     try:
-        inside = path.resolve().relative_to(tree.root.resolve())
+        return path.resolve().relative_to(tree.root.resolve())
     except ValueError as error:
         raise GitUnknown(f"{path} lies outside the repository {tree.root}") from error
-    base = tree.remote or tree.root.as_uri()
-    return f"{base}/blob/{tree.commit}/{'/'.join(encode(part) for part in inside.parts)}"
 
 
 def is_committed(tree: Tree, path: Path) -> bool:
-    """Return whether the tree's commit holds the file, be it changed since or not."""
-    inside = path.resolve().relative_to(tree.root.resolve()).as_posix()
-    if inside not in tree.dirty:
-        return True
+    """Return whether the tree's commit holds the file, be it changed since or not; that git lists no change does not say so.
+
+    Git is silent of files that it ignores.
+    """
+    if tree.commit is None or path.resolve() == tree.held:
+        return tree.commit is not None
     try:
-        run(tree.root, "cat-file", "-e", f"{tree.commit}:{inside}")
+        run(tree.root, "cat-file", "-e", f"{tree.commit}:{inside(tree, path).as_posix()}")
     except GitUnknown:
         return False
     return True
+
+
+def changed(tree: Tree, path: Path) -> tuple[str, ...]:
+    """Return what differs from the commit; the file itself is among it where no commit holds it."""
+    if is_committed(tree, path) or not path.resolve().is_relative_to(tree.root.resolve()):
+        return tree.dirty
+    name = inside(tree, path).as_posix()
+    return tree.dirty if name in tree.dirty else (name, *tree.dirty)
 
 
 def file_checksum(tree: Tree, path: Path) -> str:

@@ -18,7 +18,7 @@ from deriva_ml import Workflow
 
 def main():
     made = Workflow(name="Train", workflow_type="Training")
-    print(json.dumps({"url": made.url, "checksum": made.checksum, "commit": made.commit, "problems": made.problems}))
+    print(json.dumps({"url": made.url, "checksum": made.checksum, "commit": made.commit, "dirty": made.dirty, "problems": made.problems}))
 """
 IDENTITY = ["-c", "user.name=a", "-c", "user.email=a@localhost", "-c", "protocol.file.allow=always"]
 REMOTE = "git@example.org:org/repo.git"
@@ -47,7 +47,7 @@ def told_by(command: list[str], cwd: Path, text: str | None = None, **variables:
     done = subprocess.run(
         command, cwd=cwd, env={**environment, **variables}, input=text, capture_output=True, text=True, check=True
     )
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return {**json.loads(done.stdout.splitlines()[-1]), "said": done.stderr}
 
 
 def plain(root: Path) -> Path:
@@ -96,12 +96,37 @@ def test_without_a_remote_the_address_is_the_file_and_said_to_be_local(tmp_path:
     assert "has no remote" in " ".join(told["problems"])
 
 
-def test_an_untracked_script_is_said_to_be_in_no_commit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "name",
+    ["new.py", "ignored.py", "outputs/mine.py", "link.py"],
+    ids=["untracked", "ignored", "outputs", "link to it"],
+)
+def test_a_script_that_no_commit_holds_has_no_address_in_one(name: str, tmp_path: Path) -> None:
     root = repository(tmp_path / "project")
-    (root / "new.py").write_text(f"{MAKE}\nmain()\n")
-    told = told_by([sys.executable, "new.py"], root)
-    assert "is not in the commit" in " ".join(told["problems"])
-    assert told["checksum"] == git(root, "hash-object", "new.py")
+    (root / ".gitignore").write_text("ignored.py\n")
+    (root / "outputs").mkdir()
+    (root / "link.py").symlink_to("ignored.py")
+    git(root, "add", ".gitignore", "link.py")
+    git(root, "commit", "-qm", "another step")
+    (root / name).write_text(f"{MAKE}\nmain()\n")
+    told = told_by([sys.executable, name], root)
+    real = (root / name).resolve()
+    assert told["url"].startswith("file:///") and told["url"].endswith(f"/project/{name}")
+    assert f"{root / name} is not in the commit" in " ".join(told["problems"])
+    assert (told["checksum"], told["dirty"]) == (git(root, "hash-object", str(real)), True)
+    assert (
+        f"uncommitted changes ({real.relative_to(root).as_posix()}): no commit holds the code that runs" in told["said"]
+    )
+
+
+def test_what_is_committed_is_known_through_a_link_as_well(tmp_path: Path) -> None:
+    root = repository(tmp_path / "project")
+    (root / "link.py").symlink_to("train/fit.py")
+    git(root, "add", "link.py")
+    git(root, "commit", "-qm", "another step")
+    told = told_by([sys.executable, "link.py"], root)
+    assert told["url"] == f"https://example.org/org/repo/blob/{git(root, 'rev-parse', 'HEAD')}/train/fit.py"
+    assert (told["problems"], told["dirty"]) == ([], False)
 
 
 def test_what_is_typed_in_has_no_file(tmp_path: Path) -> None:
