@@ -11,7 +11,7 @@ from pathlib import Path
 from deriva_ml.check.findings import Finding, fatal, note, repairable
 from deriva_ml.check.remedies import FOLDER, link_again, seal_again, set_aside
 from deriva_ml.clock import from_iso
-from deriva_ml.environment.host import host_name, may_live
+from deriva_ml.environment.host import is_here, may_live
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.seal import logged_again
 from deriva_ml.execution.staged import Staged
@@ -48,7 +48,7 @@ class Folder:
         manifest = (path / MANIFEST).read_bytes() if (path / MANIFEST).is_file() else None
         ended = from_iso(found.stop_time).timestamp() if found.stop_time else None
         staged = Staged(store, found.rid)
-        owned = found.owner.get("host") == host_name() and may_live(found.owner)
+        owned = is_here(found.owner) and may_live(found.owner)
         return cls(path, found.rid, found.status, staged.entries(), quiet, ended, owned, staged, manifest)
 
     @property

@@ -30,7 +30,7 @@ from deriva_ml.check.remedies import rebuild, settle
 from deriva_ml.check.rules import row_problems
 from deriva_ml.clock import pause
 from deriva_ml.db import looking
-from deriva_ml.environment.host import host_name, may_live
+from deriva_ml.environment.host import is_here, may_live
 from deriva_ml.errors import DerivaMLException, DerivaMLIntegrityError
 from deriva_ml.execution import liveness, manifest
 from deriva_ml.execution.folders import FORGOTTEN
@@ -189,11 +189,11 @@ def _has_lost_its_lock(workspace: Path, found: Registered) -> bool:
     """Return whether somebody has removed the lock file of a run that may be alive."""
     if found.status is not S.Running or lock_file(workspace, found.rid, "run").is_file():
         return False
-    return found.owner.get("host") == host_name() and may_live(found.owner)
+    return is_here(found.owner) and may_live(found.owner)
 
 
 def _dead(workspace: Path, found: Registered) -> Iterator[Finding]:
-    if found.owner.get("host") != host_name():
+    if not is_here(found.owner):
         return
     where = f"execution {found.rid}"
     if _has_lost_its_lock(workspace, found):

@@ -13,7 +13,25 @@ from typing import Any
 
 def this_process() -> dict[str, Any]:
     """Return who and where this process is."""
-    return {"host": host_name(), "pid": os.getpid(), "boot": boot_id(), "oom_kills": oom_kills()}
+    return {
+        "host": host_name(),
+        "pid": os.getpid(),
+        "pids": pid_namespace(),
+        "boot": boot_id(),
+        "oom_kills": oom_kills(),
+    }
+
+
+def is_here(process: Mapping[str, Any]) -> bool:
+    """Return whether the process described by ``process`` is, or was, one of this machine, whatever its name is now.
+
+    A laptop is called otherwise in another network, and a container when it starts again. What counts is the kernel: one
+    start of it has one id, and whoever has that id, containers beside each other as well, shares the kernel's table of
+    locks. So where this says yes, a lock file that both see tells the living from the dead: free means that the holder
+    died. After a restart of the machine the id is another one, and the name is what is left to go by.
+    """
+    boot = process.get("boot")
+    return process.get("host") == host_name() or bool(boot and boot == boot_id())
 
 
 @functools.cache
@@ -32,6 +50,15 @@ def boot_id() -> str:
         return ""
     asked = subprocess.run(["sysctl", "-n", "kern.bootsessionuuid"], capture_output=True, text=True, check=False)
     return asked.stdout.strip()
+
+
+@functools.cache
+def pid_namespace() -> int | None:
+    """Return which numbering of processes this one is counted in: containers have their own; None where there is but one."""
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return None
 
 
 def oom_kills() -> int | None:
@@ -59,9 +86,14 @@ def likely_cause(owner: Mapping[str, Any]) -> str:
 
 
 def may_live(process: Mapping[str, Any]) -> bool:
-    """Return whether a process of this machine may still be alive: its number is in use, and the machine was not restarted."""
+    """Return whether a process of this machine may still be alive: its number is in use, and the machine was not restarted.
+
+    Of the numbers of another container nobody here can say whether they are in use.
+    """
     if not process.get("boot") or process["boot"] != boot_id() or not isinstance(process.get("pid"), int):
         return False
+    if process.get("pids", pid_namespace()) != pid_namespace():
+        return True
     try:
         os.kill(process["pid"], 0)
     except ProcessLookupError:

@@ -1,6 +1,6 @@
 """What happens when the store is opened again: runs whose process is gone are told from living ones, and both sides agree.
 
-A run on another host is never called dead. A dead one goes to Pending_Upload, never to Failed: how it ended is not known.
+A run on another host (see :func:`~deriva_ml.environment.host.is_here`) is never called dead. A dead one goes to Pending_Upload, never to Failed: how it ended is not known.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from deriva_ml.catalog.rows import Row, select
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.environment.host import host_name, likely_cause, may_live
+from deriva_ml.environment.host import is_here, likely_cause, may_live
 from deriva_ml.errors import (
     OUT_OF_REACH,
     DerivaMLBusyError,
@@ -56,7 +56,7 @@ def recover_workspace(session: Catalog, workspace: Path) -> list[str]:
         return []
     store = ExecutionStore(workspace)
     found = store.select("status IN ('Running', 'Created')")
-    dead = [run.rid for run in found if run.owner.get("host") == host_name() and settle(session, store, run)]
+    dead = [run.rid for run in found if is_here(run.owner) and settle(session, store, run)]
     if not session.offline:
         catch_up(session, store, _reconcile)
     return dead
@@ -128,7 +128,7 @@ def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:
     found = store.get(rid)
     if found is None:
         found = _rebuilt(session, store, rid)
-    if found.owner.get("host") == host_name() and found.status in (S.Running, S.Created):
+    if is_here(found.owner) and found.status in (S.Running, S.Created):
         settle(session, store, found)
     if session.offline:
         return Run(session, store, found.rid)

@@ -15,7 +15,7 @@ import apsw
 
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.clock import iso, monotonic, now
-from deriva_ml.environment.host import host_name, this_process
+from deriva_ml.environment.host import is_here, this_process
 from deriva_ml.errors import DerivaMLBusyError, DerivaMLException, DerivaMLServerError
 from deriva_ml.execution import liveness, provenance, signals
 from deriva_ml.execution.catalog_row import CatalogRow
@@ -107,10 +107,9 @@ class Run:
         kind = _HELD_BY.get(found.status)
         if kind is None or liveness.held_here(self.lock_file(kind)):
             return
-        host = found.owner.get("host")
-        if kind == "run" and host not in (None, host_name()):
+        if kind == "run" and found.owner.get("host") and not is_here(found.owner):
             raise DerivaMLBusyError(
-                f"Execution {self.rid} runs on {host}, or died there: nobody can tell from here. There: `deriva-ml resume {self.rid}`. "
+                f"Execution {self.rid} runs on {found.owner['host']}, or died there: nobody can tell from here. There: `deriva-ml resume {self.rid}`. "
                 f"If you know that it is dead: `deriva-ml mark {self.rid} Pending_Upload --reason …`."
             )
         if liveness.alive(self.lock_file(kind)):

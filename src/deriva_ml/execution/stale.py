@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.environment.host import host_name
+from deriva_ml.environment.host import is_here
 from deriva_ml.execution import liveness
 from deriva_ml.execution.nested import REFUSED, WAITS, Nested
 from deriva_ml.execution.run import lock_file
@@ -72,7 +72,7 @@ def _unended(store: ExecutionStore, found: Registered) -> Stale | None:
     """Return why a run waits that has not ended, or not begun; None for one whose process lives."""
     host, running = found.owner.get("host"), found.status is S.Running
     by_hand = f"`deriva-ml mark {found.rid} {'STATE' if running else 'Aborted'} --reason …`"
-    if host != host_name():
+    if not is_here(found.owner):
         why = f"it runs on {host}, or died there" if running else f"it waits on {host} to begin"
         return _stale(found, why, f"there: `deriva-ml resume {found.rid}`; or {by_hand}")
     if liveness.alive(lock_file(store.workspace, found.rid, "run" if running else "create")):

@@ -11,7 +11,7 @@ from typing import Any
 
 from deriva_ml.asset.asset import Asset
 from deriva_ml.catalog import objects
-from deriva_ml.environment.host import host_name
+from deriva_ml.environment.host import boot_id, host_name, is_here
 from deriva_ml.errors import DerivaMLNotFoundError
 from deriva_ml.execution.store import ExecutionStore
 from deriva_ml.files import write_whole
@@ -57,6 +57,7 @@ class SweepPlan:
             "config_name": self.config_name,
             "description": self.description,
             "host": host_name(),
+            "boot": boot_id(),
             "workspace": str(workspace),
         }
 
@@ -113,7 +114,7 @@ def plan_in_catalog(ml: DerivaML, rid: str) -> FoundPlan:
 
 
 def _found(facts: Mapping[str, Any], workflow: Mapping[str, Any], rid: str) -> FoundPlan:
-    began_in = Path(str(facts.get("workspace", ""))) / "sweeps" / rid if facts.get("host") == host_name() else None
+    began_in = Path(str(facts.get("workspace", ""))) / "sweeps" / rid if is_here(facts) else None
     return FoundPlan(
         arguments=tuple(facts["arguments"]),
         config_name=str(facts["config_name"]),

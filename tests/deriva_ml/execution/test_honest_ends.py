@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from deriva_ml import DerivaML, DerivaMLValidationError, Workflow
+from deriva_ml import DerivaML, DerivaMLBusyError, DerivaMLValidationError, Workflow
+from deriva_ml.environment.host import pid_namespace
 from deriva_ml.execution import ExecutionStatus
+from deriva_ml.execution.run import lock_file
 from deriva_ml.execution.store import ExecutionStore
 
 S = ExecutionStatus
@@ -108,8 +110,38 @@ def test_a_run_on_another_host_is_never_called_dead(local_lab: DerivaML, home: P
     child, rid = running_child(home, workflow, signal.pause)
     end(child, signal.SIGKILL)
     store = ExecutionStore(local_lab.workspace)
-    store.annotate(rid, owner=json.dumps({**store.require(rid).owner, "host": "elsewhere"}))
+    store.annotate(rid, owner=json.dumps({**store.require(rid).owner, "host": "elsewhere", "boot": "another"}))
     assert DerivaML(working_dir=home).lookup_execution(rid).status is S.Running
+
+
+def test_the_same_machine_is_known_under_another_name(local_lab: DerivaML, home: Path, workflow: Workflow) -> None:
+    """A laptop in another network, a container beside this one: the same start of the same kernel, whose locks tell."""
+    child, rid = running_child(home, workflow, signal.pause)
+    store = ExecutionStore(local_lab.workspace)
+    store.annotate(rid, owner=json.dumps({**store.require(rid).owner, "host": "laptop.home", "pids": 1}))
+    lives = DerivaML(working_dir=home)
+    assert lives.lookup_execution(rid).status is S.Running
+    assert lives.find_stale_executions() == []
+    with pytest.raises(DerivaMLBusyError, match=f"process {child}"):
+        lives.resume_execution(rid).commit_output_assets()
+    end(child, signal.SIGKILL)
+    assert "its process is gone" in lives.find_stale_executions()[0].why
+    assert [finding.kind for finding in lives.check().findings] == ["dead"]
+    lives.resume_execution(rid).commit_output_assets()
+    assert DerivaML(working_dir=home).lookup_execution(rid).status is S.Uploaded
+
+
+def test_without_its_lock_file_a_run_of_another_container_may_live(
+    local_lab: DerivaML, home: Path, workflow: Workflow
+) -> None:
+    child, rid = running_child(home, workflow, signal.pause)
+    end(child, signal.SIGKILL)
+    lock_file(local_lab.workspace, rid, "run").unlink()
+    store = ExecutionStore(local_lab.workspace)
+    store.annotate(rid, owner=json.dumps({**store.require(rid).owner, "pids": 1}))
+    assert DerivaML(working_dir=home).lookup_execution(rid).status is S.Running
+    store.annotate(rid, owner=json.dumps({**store.require(rid).owner, "pids": pid_namespace()}))
+    assert DerivaML(working_dir=home).lookup_execution(rid).status is S.Pending_Upload
 
 
 def test_a_worker_that_is_ended_does_not_speak_for_the_run(local_lab: DerivaML, workflow: Workflow) -> None:
