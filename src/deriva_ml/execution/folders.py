@@ -16,7 +16,7 @@ from typing import Any
 
 from deriva_ml.clock import from_iso, now
 from deriva_ml.errors import DerivaMLBusyError
-from deriva_ml.execution import liveness
+from deriva_ml.execution import incoming, liveness
 from deriva_ml.execution.find import list_executions
 from deriva_ml.execution.run import lock_file
 from deriva_ml.execution.staged import Staged
@@ -130,7 +130,11 @@ def _aside(store: ExecutionStore, place: Path) -> Path:
 
 
 def sweep(store: ExecutionStore) -> None:
-    """Remove what was moved aside, by us or by somebody who died meanwhile; what cannot be removed now goes the next time."""
+    """Remove what was moved aside, by us or by somebody who died meanwhile, and bags that dead loaders had unpacked.
+
+    What cannot be removed now goes the next time.
+    """
+    incoming.sweep(store.workspace)
     folder = store.workspace / REMOVED
     for path in folder.iterdir() if folder.is_dir() else ():
         if path.is_dir():

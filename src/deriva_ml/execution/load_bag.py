@@ -6,7 +6,6 @@ Loading it again, here or elsewhere, at the same time or after a crash, ends in 
 from __future__ import annotations
 
 import json
-import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -29,6 +28,7 @@ from deriva_ml.execution import contradictions, liveness
 from deriva_ml.execution.claim import claim
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.features import STAGED
+from deriva_ml.execution.incoming import unpacking
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.nested import Link, Nested
 from deriva_ml.execution.plan import ASSET_COLUMNS
@@ -40,7 +40,7 @@ from deriva_ml.execution.staged import Staged, StagedFeature
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
 from deriva_ml.execution.waiting_inputs import WAITING_INPUTS
-from deriva_ml.files import fsync_folder, link_or_copy, make_folder
+from deriva_ml.files import fsync_folder, link_or_copy
 from deriva_ml.names import TableName
 from deriva_ml.rid import check_rid, is_local
 
@@ -97,14 +97,10 @@ def _alone(store: ExecutionStore, name: str) -> Iterator[str]:
 @contextmanager
 def _opened(store: ExecutionStore, archive: Path) -> Iterator[SealedBag]:
     """Unpack and check a bag beside the executions; what was unpacked goes away afterwards."""
-    place = store.workspace / "incoming" / uuid.uuid4().hex
-    make_folder(place)
-    try:
+    with unpacking(store.workspace) as place:
         folder = unpack(archive, place)
         verify(folder)
         yield _read(Bag(folder), archive)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
 
 
 def _tokens(sealed: SealedBag) -> dict[str, str]:

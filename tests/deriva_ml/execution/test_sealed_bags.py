@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -298,6 +300,49 @@ def test_two_loaders_at_once_are_as_one(local_lab: DerivaML, workflow: Workflow,
         machine(local_lab, tmp_path / f"far{number}").load_sealed_bag(archive)
     assert len(rows(local_lab, "Image")) == len(rows(local_lab, "Image_Execution")) == 20
     assert local_lab.lookup_execution(exe.rid).status is S.Uploaded
+
+
+def _loader(ml: DerivaML, archive: Path, told: Path) -> int:
+    """Fork a process that loads a bag into this workspace, and return it once it waits in the middle."""
+    child = os.fork()
+    if child == 0:
+
+        def send(request: Any) -> Any:
+            told.write_text("here")
+            signal.pause()
+
+        ml.session.port.send = send  # type: ignore[method-assign]
+        try:
+            ml.load_sealed_bag(archive)
+        finally:
+            os._exit(1)
+    while not told.exists():
+        time.sleep(0.01)
+    told.unlink()
+    return child
+
+
+@pytest.mark.parametrize("broom", ["load_sealed_bag", "clean_execution_dirs", "gc_executions"])
+def test_what_a_killed_loader_had_unpacked_is_removed_and_a_living_one_keeps_it(
+    local_lab: DerivaML, workflow: Workflow, tmp_path: Path, broom: str
+) -> None:
+    with local_lab.create_execution(workflow=workflow) as exe:
+        exe.asset_file_path("Image", "a.txt").write_text("a")
+    archive = exe.seal(tmp_path / "run.zip")
+    incoming, locks = local_lab.workspace / "incoming", local_lab.workspace / "locks"
+    loaders = [_loader(local_lab, archive, tmp_path / "told") for _ in range(2)]
+    unpacked = sorted(incoming.rglob("a.txt"))
+
+    def sweep() -> list[Path]:
+        getattr(local_lab, broom)(*([archive] if broom == "load_sealed_bag" else []))
+        return sorted(incoming.rglob("a.txt"))
+
+    assert (len(unpacked), sweep()) == (2, unpacked)
+    for left, child in zip((1, 0), loaders, strict=True):
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert len(sweep()) == left
+    assert (list(incoming.iterdir()), list(locks.glob("*.incoming"))) == ([], [])
 
 
 def _load(ml: DerivaML, folder: Path, archive: Path) -> None:
