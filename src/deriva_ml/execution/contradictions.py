@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
+
+import apsw
 
 from deriva_ml.catalog.model import ColumnModel, TableModel
 from deriva_ml.catalog.rows import Row, select
@@ -11,10 +14,11 @@ from deriva_ml.execution.features import row_of
 from deriva_ml.execution.plan import AssetGroup
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staged import StagedFeature
+from deriva_ml.execution.store import ExecutionStore
 from deriva_ml.names import TableName
 
-OTHERWISE = "values otherwise"
-"""The step of the journal that holds feature values of a sealed bag which this workspace has otherwise."""
+NOT_TAKEN = "values not taken"
+"""The step of the journal that holds feature values which are not sent, as the run has others under their keys."""
 
 _TEXTS = frozenset({"text", "longtext", "markdown", "ermrest_rid", "ermrest_uri", "ermrest_curie"})
 _NUMBERS = frozenset({"int2", "int4", "int8", "float4", "float8"})
@@ -82,14 +86,21 @@ def may_differ(table: TableModel, said: StagedFeature, there: StagedFeature) -> 
     return said.assets != there.assets or any(_different(list(table.columns.values()), said.record, there.record))
 
 
-def of_bags(run: Run) -> Iterator[str]:
-    """Yield which feature values of the sealed bags that were loaded here the catalog has otherwise.
+def write_down(connection: apsw.Connection, store: ExecutionStore, rid: str, values: Sequence[StagedFeature]) -> None:
+    """Write down values of one feature that are not sent, inside a transaction.
 
-    One run sealed twice may say two things under one key. The workspace keeps what it took first, or staged itself; the
-    other is compared with the catalog once all is there.
+    One run, sealed twice or committed twice, may say two things under one key. The workspace keeps what it took or staged
+    first; the other is compared with the catalog once all is there.
     """
+    if values:
+        detail = {"table": [values[0].schema, values[0].table], "values": [asdict(each) for each in values]}
+        store.take_waiting(connection, rid, NOT_TAKEN, [detail])
+
+
+def of_values_not_taken(run: Run) -> Iterator[str]:
+    """Yield which feature values that were not sent the catalog has otherwise."""
     for step, detail in run.store.journal(run.rid):
-        table = run.session.model().table(TableName(*detail["table"])) if step == OTHERWISE else None
+        table = run.session.model().table(TableName(*detail["table"])) if step == NOT_TAKEN else None
         if table is not None:
             values = [StagedFeature(**each) for each in detail["values"]]
             entries = run.staged.by_id(number for each in values for number in each.assets.values())

@@ -197,7 +197,7 @@ def load_features(run: Run, up_to: int, told: Callable[[int], object]) -> tuple[
                 otherwise += contradictions.of_values(run, run.session.model().find_table(table), part)
             told(len(part))
         counts[table] = staged
-    return counts, [*otherwise, *contradictions.of_bags(run)]
+    return counts, [*otherwise, *contradictions.of_values_not_taken(run)]
 
 
 def verify(run: Run, groups: Sequence[AssetGroup], features: Iterable[TableName], up_to: int) -> None:

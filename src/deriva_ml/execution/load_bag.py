@@ -9,7 +9,7 @@ import json
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -270,14 +270,11 @@ def _take_batch(session: Catalog, store: ExecutionStore, staged: Staged, batch: 
     """Stage values of one feature; write down those that are here otherwise, for the commit to say so."""
     if not batch:
         return
-    name = TableName(batch[0].schema, batch[0].table)
-    table = session.model().table(name)
+    table = session.model().table(TableName(batch[0].schema, batch[0].table))
     with staged.writing() as connection:
         pairs = staged.take_features(connection, batch)
-        others = [asdict(said) for said, there in pairs if table and contradictions.may_differ(table, said, there)]
-        if others:
-            detail = {"table": [name.schema, name.name], "values": others}
-            store.take_waiting(connection, staged.rid, contradictions.OTHERWISE, [detail])
+        others = [said for said, there in pairs if table and contradictions.may_differ(table, said, there)]
+        contradictions.write_down(connection, store, staged.rid, others)
 
 
 def _feature(

@@ -283,24 +283,34 @@ class Staged:
             if len(rows) < _CHUNK:
                 return
 
-    def features_about_files(self, up_to: int) -> list[StagedFeature]:
-        """Return the feature values, up to an id, that are not yet in the catalog and are about files of this execution."""
+    def features_about_files(self, up_to: int, *, uploaded: bool = False) -> list[StagedFeature]:
+        """Return the feature values, up to an id, about files of this execution: those not yet in the catalog, or those in it."""
+        condition = "state = ? AND id <= ? AND assets != '{}' AND identity LIKE '%\"staged %'"
+        return self._values(condition, "uploaded" if uploaded else "pending", up_to)
+
+    def features_at(self, places: Iterable[tuple[str, str, str]], *, uploaded: bool = False) -> list[StagedFeature]:
+        """Return the feature values with these schemas, tables and identities: those not yet in the catalog, or those in it."""
+        wanted = list(places)
+        condition = (
+            "state = ? AND (schema, feature_table, identity) IN "
+            "(SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?))"
+        )
+        return self._values(condition, "uploaded" if uploaded else "pending", json.dumps(wanted)) if wanted else []
+
+    def _values(self, condition: str, *values: Any) -> list[StagedFeature]:
         sql = (
             "SELECT schema, feature_table, feature_name, target_table, identity, record, assets, id FROM features "
-            "WHERE execution = ? AND state = 'pending' AND id <= ? AND assets != '{}' AND identity LIKE '%\"staged %' ORDER BY id"
+            f"WHERE execution = ? AND {condition} ORDER BY id"
         )
-        rows = self.database.connection().execute(sql, (self.rid, up_to))
+        rows = self.database.connection().execute(sql, (self.rid, *values))
         return [
             StagedFeature(schema, table, name, target, identity, from_json(record), from_json(assets), number)
             for schema, table, name, target, identity, record, assets, number in rows
         ]
 
-    def drop_features(self, features: Iterable[StagedFeature]) -> None:
-        """Give up feature values."""
-        with self.writing() as connection:
-            connection.executemany(
-                "UPDATE features SET state = 'dropped' WHERE id = ?", [(each.id,) for each in features]
-            )
+    def drop_features(self, connection: apsw.Connection, features: Iterable[StagedFeature]) -> None:
+        """Give up feature values, inside :meth:`writing`."""
+        connection.executemany("UPDATE features SET state = 'dropped' WHERE id = ?", [(each.id,) for each in features])
 
     def feature_tables(self, up_to: int) -> dict[tuple[str, str], int]:
         """Return how many feature values of each table, up to an id, are not yet in the catalog."""
