@@ -213,14 +213,14 @@ def _take_in(
 ) -> None:
     """Write into the store what it does not have yet: files first, then record, entries and values in one transaction."""
     staged = Staged(store, rid)
-    known = {entry.key for entry in staged.entries()}
+    known = {entry.key: entry for entry in staged.entries()}
     fresh = [
         _placed(store.folder(rid), sealed, entry, rids.get(entry.rid or "", entry.rid or ""))
         for entry in sealed.entries
-        if entry.key not in known
+        if entry.key not in known or _says_more(entry, known[entry.key])
     ]
     fsync_folder(store.folder(rid) / "sealed")
-    new = [entry for entry in (*fresh, receipt) if entry.key not in known]
+    new = [*fresh, *([] if receipt.key in known else [receipt])]
 
     def write(connection: apsw.Connection) -> None:
         for entry in new:
@@ -240,6 +240,17 @@ def _take_in(
             write(connection)
     _take_features(session, store, staged, sealed)
     store.note(rid, "loaded bag", bag=sealed.uuid)
+
+
+def _says_more(entry: Entry, known: Entry) -> bool:
+    """Return whether a bag says of a file that the catalog has what was not said then: the commit adds it, or tells of it."""
+    if known.state is not EntryState.UPLOADED:
+        return False
+    return (dict(entry.metadata), entry.description, set(entry.asset_types)) != (
+        dict(known.metadata),
+        known.description,
+        set(known.asset_types),
+    )
 
 
 def _placed(folder: Path, sealed: SealedBag, entry: Entry, rid: str) -> Entry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import stat
@@ -18,7 +19,7 @@ from typing import Any
 import bagit  # type: ignore[import-untyped]
 import pytest
 
-from deriva_ml import DerivaML, DerivaMLIntegrityError, DerivaMLStateInconsistency, Workflow
+from deriva_ml import DerivaML, DerivaMLIntegrityError, DerivaMLStateInconsistency, UploadReport, Workflow
 from deriva_ml.bag.archive import pack, unpack
 from deriva_ml.errors import DerivaMLValidationError, InvalidTransitionError
 from deriva_ml.execution import ExecutionStatus
@@ -176,25 +177,37 @@ def test_what_was_corrected_between_two_seals_is_not_dropped_without_a_word(
     grade = local_lab.feature_record_class("Image", "Grade")
     with local_lab.create_execution(workflow=workflow) as exe:
         exe.add_features([grade(Image=image, Grade="Mild") for image in images])
+        path = exe.asset_file_path("Image", "scan.txt", Subject="s1")
+        path.write_text("scan")
     first = exe.seal()
+    path.metadata = {"Subject": "s2"}
+    path.set_asset_types(["Derived"])
     exe.discard_features("Image", "Grade", images[:1])
     exe.add_features([grade(Image=images[0], Grade="Severe")])
     second = exe.seal()
     wanted = [
-        f"the value of Grade for {images[0]}: the catalog has Grade 'Mild' for this execution, which stays, and 'Severe' is not recorded"
+        "Image/scan.txt was in the catalog already, as RID, where Subject is 's1': that stays, and 's2' is not recorded",
+        f"the value of Grade for {images[0]}: the catalog has Grade 'Mild' for this execution, which stays, and 'Severe' is not recorded",
     ]
 
+    def not_recorded(report: UploadReport) -> list[str]:
+        return [re.sub(r"as [^ ]+, where", "as RID, where", note) for note in report.notes if "is not recorded" in note]
+
     def said(ml: DerivaML, archive: Path) -> list[str]:
-        return [note for note in ml.load_sealed_bag(archive).notes if "is not recorded" in note]
+        return not_recorded(ml.load_sealed_bag(archive))
 
     far = machine(local_lab, tmp_path / "far")
     assert said(far, first) == []
+    (scan,) = [row["RID"] for row in rows(local_lab, "Image", Filename="scan.txt")]
     assert said(far, second) == wanted
-    assert wanted[0] in (local_lab.lookup_execution(exe.rid).status_detail or "")
+    types = {row["Asset_Type"] for row in rows(local_lab, "Image_Asset_Type", Image=scan)}
+    assert "Derived" in types
+    assert said(far, second) == []
+    assert wanted[1] in (local_lab.lookup_execution(exe.rid).status_detail or "")
     assert said(machine(local_lab, tmp_path / "third"), second) == wanted
-    assert said(far, first) == []
+    assert said(far, first) == wanted[1:]
     report = exe.commit_output_assets()
-    assert [note for note in report.notes if "is not recorded" in note] == wanted
+    assert not_recorded(report) == wanted
     assert {row["Grade"] for row in rows(local_lab, "Execution_Image_Grade", Execution=exe.rid)} == {"Mild"}
 
 
