@@ -165,6 +165,10 @@ class DerivaMLStateInconsistency(DerivaMLDataError):
     """The local record of an execution and the catalog's contradict each other."""
 
 
+class DerivaMLExecutionGone(DerivaMLStateInconsistency):
+    """The catalog has no row, or not any more, of an execution that this workspace knows."""
+
+
 class DerivaMLIntegrityError(DerivaMLDataError):
     """Bytes or rows are not what their checksum or manifest says."""
 

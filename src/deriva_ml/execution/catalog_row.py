@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
 from deriva_ml.catalog.answers import DOUBTFUL
+from deriva_ml.catalog.leases import LEASES
 from deriva_ml.catalog.rows import select, update_if
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.clock import pause
 from deriva_ml.errors import (
     OUT_OF_REACH,
+    DerivaMLCatalogError,
+    DerivaMLExecutionGone,
     DerivaMLOfflineError,
     DerivaMLServerError,
     DerivaMLStateInconsistency,
@@ -25,8 +28,22 @@ log = logging.getLogger(__name__)
 
 S = ExecutionStatus
 
+REBUILT = "rebuilt-"
+"""Begins what stands for the token of a run whose record was lost."""
+_HIDDEN = (403, 404)
+"""What says that a catalog does not show its leases."""
 _MUST_REACH = {Event.COMMIT}
 """What is nothing without the catalog; a run itself goes on when the catalog is out of reach."""
+
+
+class Said(NamedTuple):
+    """What a catalog's row says of an execution."""
+
+    status: ExecutionStatus
+    detail: str | None
+
+    def __str__(self) -> str:
+        return f"the catalog says {self.status}" + (f": {self.detail}" if self.detail else "")
 
 
 class CatalogRow:
@@ -48,17 +65,49 @@ class CatalogRow:
         return TableName(self._session.ml_schema, "Execution")
 
     def status(self) -> ExecutionStatus:
-        """Return the state that the row has now.
+        """Return the state that the row has now; raises as :meth:`found` does, and DerivaMLExecutionGone where there is none."""
+        found = self.found()
+        if found is None:
+            raise self.gone()
+        return found.status
 
-        Raises:
-            DerivaMLStateInconsistency: there is no such row.
+    def found(self) -> Said | None:
+        """Return what the row says now; None where the catalog has no row of this run, or not any more."""
+        rows = select(self._session, self.table, {"RID": self._rid}, columns=["RID", "Status", "Status_Detail"])
+        if not rows or self._is_strangers():
+            return None
+        return Said(S(rows[0]["Status"] or S.Created), rows[0]["Status_Detail"])
+
+    def _is_strangers(self) -> bool:
+        """Return whether the row of this RID is another run's: a catalog that was restored from an older copy gives its RIDs again.
+
+        The token of the lease, which was written down before the row was made, tells one from the other.
         """
-        rows = select(self._session, self.table, {"RID": self._rid}, columns=["RID", "Status"])
-        if not rows:
-            raise DerivaMLStateInconsistency(
-                f"The catalog has no execution {self._rid}, but the workspace {self._store.workspace} has: it was deleted there."
-            )
-        return S(rows[0]["Status"] or S.Created)
+        token = self._store.require(self._rid).uuid
+        if self.said is not None or token.startswith(REBUILT):
+            return False
+        try:
+            leased = select(self._session, LEASES, {"RID": self._rid}, columns=["ID"])
+        except DerivaMLCatalogError as error:
+            if error.status not in _HIDDEN:
+                raise
+            return False
+        return any(row["ID"] != token for row in leased)
+
+    def gone(self) -> DerivaMLExecutionGone:
+        """Return what to say where the catalog has no row of this run."""
+        workspace, folder, rid = self._store.workspace, self._store.folder(self._rid), self._rid
+        what = (
+            f"The catalog has given the RID {rid} again, as an older copy of it was restored: what goes under it there is not the run that the "
+            f"workspace {workspace} has."
+            if self._is_strangers()
+            else f"The catalog has no execution {rid}, but the workspace {workspace} has: its row was deleted there, or an older copy of the "
+            "catalog was restored."
+        )
+        return DerivaMLExecutionGone(
+            f"{what} What it staged is in {folder}: `deriva-ml upload --seal --mode offline --execution {rid}` keeps all of it in one file, "
+            f"a new run can register it, `deriva-ml mark {rid} Aborted --reason …` gives it up."
+        )
 
     def tell(self, event: Event | None, status: ExecutionStatus) -> None:
         """Bring the row to what the store says. A run goes on where the catalog is out of reach; a commit does not.
@@ -73,7 +122,7 @@ class CatalogRow:
             self.follow(found, self.said or found.catalog_status or S.Created)
             self.said = status
             self.told = True
-        except OUT_OF_REACH as error:
+        except (*OUT_OF_REACH, DerivaMLCatalogError, DerivaMLExecutionGone) as error:
             self.told = False
             if event in _MUST_REACH:
                 raise
@@ -82,15 +131,18 @@ class CatalogRow:
     def not_told(self, status: ExecutionStatus, error: Exception) -> None:
         """Note that the row may not say what the store says; who opens the execution again tells it."""
         self.told = False
-        told = "The catalog could not be told that execution %s is %s; it will be when it can be reached: %s"
-        log.warning(told, self._rid, status, error)
+        later = "; it will be when it can be reached" if isinstance(error, OUT_OF_REACH) else ""
+        log.warning("The catalog could not be told that execution %s is %s%s: %s", self._rid, status, later, error)
 
     def follow(self, found: Registered, expected: ExecutionStatus) -> None:
         """Write what ``found`` says, if the row is in the state ``expected`` or lags behind.
 
         Raises:
             InvalidTransitionError: somebody else has driven the execution elsewhere.
+            DerivaMLExecutionGone: there is no such row, or it is another run's.
         """
+        if self._is_strangers():
+            raise self.gone()
         if not self._write_if(expected, found):
             self._settle(found)
 
@@ -116,9 +168,12 @@ class CatalogRow:
         """The row says something else than expected: it lags behind, or somebody else has driven the execution on."""
         passed = {S(step) for row in self._store.history(self._rid) for step in row[1:3]} | {S.Created}
         for _ in range(3):
-            actual = self.status()
+            said = self.found()
+            if said is None:
+                raise self.gone()
+            actual = said.status
             if actual not in passed and actual is not found.status and found.status not in allowed(actual):
-                self._store.adopt(self._rid, actual, f"the catalog says {actual}")
+                self._store.adopt(self._rid, actual, str(said))
                 raise InvalidTransitionError(actual, found.status, allowed(actual), self._rid)
             if self._write_if(actual, found):
                 return

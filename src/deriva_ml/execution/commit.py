@@ -24,7 +24,7 @@ from deriva_ml.errors import (
     DerivaMLOfflineError,
     DerivaMLUploadError,
 )
-from deriva_ml.execution import contradictions, liveness, nesting, waiting_inputs
+from deriva_ml.execution import contradictions, liveness, nesting, restored, waiting_inputs
 from deriva_ml.execution.identify import identify
 from deriva_ml.execution.load import load_assets, load_features, load_links, load_objects, verify
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
@@ -82,7 +82,7 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
 
 def _not_taken(run: Run) -> list[str]:
     """Return what the catalog did not take of the links of a run that waited here, as sentences."""
-    return [*waiting_inputs.refused(run.store, run.rid), *nesting.refused(run.store, run.rid)]
+    return [*waiting_inputs.refused(run.store, run.rid), *nesting.refused(run.store, run.rid), *restored.lost(run)]
 
 
 def _goes_on(run: Run) -> str:
@@ -129,6 +129,7 @@ def end_run(run: Run) -> None:
 
 def _begin(run: Run) -> None:
     if run.registered.status is S.Pending_Upload:  # an earlier commit did not end
+        run.row.status()  # which says so where the catalog has lost the run meanwhile
         return
     try:
         run.happen(Event.COMMIT)
@@ -175,7 +176,9 @@ def _send(run: Run, notes: Sequence[str], newest: int, began: float, clean: bool
     with run.session.durable_at_end():  # in the order of the steps, and before the store calls them done
         done, features, otherwise = _load(run, entries, newest, report, telling)
         report.notes += otherwise
-        detail = _how_it_ended(run, [*notes, *otherwise[:TOLD], *(["…"] if otherwise[TOLD:] else [])])
+        detail = _how_it_ended(
+            run, [*notes, *restored.lost(run), *otherwise[:TOLD], *(["…"] if otherwise[TOLD:] else [])]
+        )
         seconds = run.completed_in_catalog(detail, began)
     _finish(run, done, detail, newest, seconds)
     _tell(report, done, features)

@@ -101,6 +101,9 @@ def _recorded(
     )
     tokens = [str(uuid.uuid4()) for _ in range(len(files) + 2)]
     leased = lease(session, tokens)
+    while place.store.get(leased[tokens[0]]) is not None:  # a restored catalog gives its RIDs again
+        tokens[0] = str(uuid.uuid4())
+        leased |= lease(session, tokens[:1])
     rid, *rids = (leased[token] for token in tokens)
     document = configuration_document(configuration, rid, moment, found.described(), problems)
     files = [configuration_file(document), *files]

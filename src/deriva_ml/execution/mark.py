@@ -47,12 +47,14 @@ def mark(session: Catalog, store: ExecutionStore, rid: str, state: str, reason: 
         _mark_run(Run(session, store, known.rid), known.status, target, reason)
         return known.status
     rid = rid if known is None else known.rid
-    there = _catalog_status(session, rid)
     if known is None:
+        there = _catalog_status(session, rid)
         _mark_catalog(session, rid, there, target, reason)
         return there
     _refuse_living(store, rid)
     run = Run(session, store, rid)
+    said = run.row.found()
+    there = known.status if said is None else said.status  # a run that the catalog has lost is settled here
     _mark_run(run, there, target, reason)
     return there
 

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 from deriva_ml.catalog.rows import Row, select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.environment.host import is_here, likely_cause, may_live
@@ -24,12 +26,14 @@ from deriva_ml.errors import (
 )
 from deriva_ml.execution import liveness, nesting
 from deriva_ml.execution.bring import bring, tell_history, waits
+from deriva_ml.execution.catalog_row import REBUILT, Said
 from deriva_ml.execution.catch_up import catch_up
 from deriva_ml.execution.configuration import plain
 from deriva_ml.execution.create import CREATING, WAITING
 from deriva_ml.execution.manifest import rebuild
 from deriva_ml.execution.provenance import settle_inputs
 from deriva_ml.execution.reconcile import Verdict, verdict
+from deriva_ml.execution.restored import bring_again
 from deriva_ml.execution.run import Run, lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import MANIFEST
@@ -99,7 +103,7 @@ def _end(run: Run, event: Event, cause: str) -> None:
     try:
         elsewhere = _driven_on(run) if running else None
         if elsewhere is not None:
-            run.store.adopt(run.rid, elsewhere, f"{cause}; the catalog says {elsewhere}")
+            run.store.adopt(run.rid, elsewhere.status, f"{cause}; {elsewhere}")
         else:
             run.happen(event, cause)
     except (DerivaMLStateInconsistency, InvalidTransitionError, DerivaMLCatalogError) as error:
@@ -107,15 +111,16 @@ def _end(run: Run, event: Event, cause: str) -> None:
         log.log(level, "Execution %s: the catalog could not be told: %s", run.rid, error)
 
 
-def _driven_on(run: Run) -> S | None:
+def _driven_on(run: Run) -> Said | None:
     """Return where somebody else has brought a dead run meanwhile: by hand, or by going on with its sweep."""
     if is_local(run.rid):
         return None
     try:
-        there = run.row.status()
+        there = run.row.found()
     except OUT_OF_REACH:
         return None
-    return there if verdict(S.Running, there, {S.Created, S.Running}) is Verdict.FOLLOW else None
+    follows = there is not None and verdict(S.Running, there.status, {S.Created, S.Running}) is Verdict.FOLLOW
+    return there if follows else None
 
 
 def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:
@@ -141,17 +146,24 @@ def reopen(session: Catalog, store: ExecutionStore, rid: str) -> Run:
 
 def _reconcile(run: Run) -> None:
     """Make store and catalog agree, whichever of the two knows more."""
-    here, there = run.registered.status, run.row.status()
+    said = run.row.found()
+    if said is None:
+        if run.registered.status is not S.Aborted:
+            log.warning("%s", run.row.gone())
+        return
+    here, there = run.registered.status, said.status
     passed = {S(row[1]) for row in run.store.history(run.rid)} | {S.Created}
     match verdict(here, there, passed):
         case Verdict.AGREE:
+            pass
+        case Verdict.TELL if here is S.Uploaded and bring_again(run):
             pass
         case Verdict.TELL if there in passed:
             tell_history(run)
         case Verdict.TELL:
             run.row.tell(None, here)
         case Verdict.FOLLOW:
-            run.store.adopt(run.rid, there, f"the catalog says {there}")
+            run.store.adopt(run.rid, there, str(said))
         case Verdict.CONTRADICT:
             raise DerivaMLStateInconsistency(
                 f"Execution {run.rid} is {here} in this workspace and {there} in the catalog, and no step leads from one to the "
@@ -169,7 +181,12 @@ def _rebuilt(session: Catalog, store: ExecutionStore, rid: str) -> Registered:
     row = _row(session, store, rid)
     if not manifest.is_file():
         store.require(rid)
-    return _take_over(store, row, manifest.read_bytes(), "rebuilt from the manifest")
+    return _take_over(
+        store,
+        row,
+        manifest.read_bytes(),
+        "left a record that was lost, and rebuilt from the manifest, without values, metrics and parameters that waited",
+    )
 
 
 def adopt(session: Catalog, store: ExecutionStore, rid: str) -> Run:
@@ -205,11 +222,22 @@ def _take_over(store: ExecutionStore, row: Row, manifest: bytes | None, detail: 
         )
     status = S(row["Status"] or S.Created)
     found = Registered(
-        rid=rid, uuid=f"rebuilt-{rid}", workflow_rid=row["Workflow"], description=row["Description"] or "", config=plain({}),
+        rid=rid, uuid=f"{REBUILT}{rid}", workflow_rid=row["Workflow"], description=row["Description"] or "", config=plain({}),
         status=S.Pending_Upload if status is S.Running else status, catalog_status=status, detail=detail,
         error=None, mode="online", owner={}, created_at=row["RCT"], last_activity=row["RMT"], start_time=row.get("Start_Time"),
         stop_time=row.get("Stop_Time"), duration=None, download_duration=None, upload_duration=None,
     )  # fmt: skip
-    staged = Staged(store, rid)
-    store.register(found, lambda connection: [staged.write(connection, entry) for entry in entries])
+    staged, said = Staged(store, rid), row.get("Status_Detail")
+
+    def write(connection: apsw.Connection) -> None:
+        for entry in entries:
+            staged.write(connection, entry)
+        if status in (S.Running, S.Failed, S.Pending_Upload):
+            event = Event.FAIL if status is S.Failed else Event.RECOVER
+            how = "; ".join(filter(None, [said, detail]))
+            store.take_history(
+                connection, rid, [(event.value, S.Running.value, found.status.value, how, found.last_activity)], []
+            )
+
+    store.register(found, write)
     return found

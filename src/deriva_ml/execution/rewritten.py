@@ -51,12 +51,26 @@ def in_catalog(run: Run, entries: Sequence[Entry]) -> set[str]:
     sent = [entry for entry in entries if entry.state is EntryState.SEALED and entry.rid]
     if run.session.offline:
         return there | {entry.key for entry in sent}
-    for group in groups(run, sent):
+    return there | linked(run, sent) | _written(run, sent)
+
+
+def linked(run: Run, entries: Sequence[Entry]) -> set[str]:
+    """Return the keys of those entries that the catalog links to this run as its outputs."""
+    there = set[str]()
+    for group in groups(run, entries):
         column = group.link_column(group.roles)
-        assets = _those(run, group.table.name, "RID", {"RID": list(group.new)})
         where = {column: list(group.assets), "Execution": run.rid, "Asset_Role": str(AssetRole.output)}
-        linked = _those(run, group.roles.name, column, where)
-        there |= {entry.key for entry in group.entries if entry.rid in assets | linked}
+        found = _those(run, group.roles.name, column, where)
+        there |= {entry.key for entry in group.entries if entry.rid in found}
+    return there
+
+
+def _written(run: Run, entries: Sequence[Entry]) -> set[str]:
+    """Return the keys of those entries whose own rows the catalog has."""
+    there = set[str]()
+    for group in groups(run, entries):
+        found = _those(run, group.table.name, "RID", {"RID": list(group.new)})
+        there |= {entry.key for entry in group.entries if entry.rid in found}
     return there
 
 

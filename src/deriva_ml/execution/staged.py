@@ -354,6 +354,18 @@ class Staged:
             connection.executemany("UPDATE features SET state = 'dropped' WHERE id = ?", [(row,) for row in named])
         return len(named)
 
+    def committed_features(self) -> dict[tuple[str, str], int]:
+        """Return how many feature values of each table the catalog was given."""
+        sql = "SELECT schema, feature_table, count(*) FROM features WHERE execution = ? AND state = 'uploaded' GROUP BY 1, 2"
+        rows = self.database.connection().execute(sql, (self.rid,))
+        return {(schema, table): number for schema, table, number in rows}
+
+    def stage_again(self, connection: apsw.Connection) -> None:
+        """Let the feature values that the catalog was given wait to be committed once more."""
+        connection.execute(
+            "UPDATE features SET state = 'pending' WHERE execution = ? AND state = 'uploaded'", (self.rid,)
+        )
+
     def newest_feature(self) -> int:
         """Return the id of the feature value staged last; 0 when there is none."""
         return self._number("SELECT max(id) FROM features WHERE execution = ?", self.rid)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
@@ -41,7 +41,24 @@ def find_stale(session: Catalog, store: ExecutionStore) -> list[Stale]:
     here += [stale for stale in _unlinked(store) if stale.rid not in waiting]
     if session.offline:
         return here
-    return here + list(_elsewhere(session, {found.rid for found in known}))
+    return [*_unknown_there(session, store, here), *_elsewhere(session, {found.rid for found in known})]
+
+
+def _unknown_there(session: Catalog, store: ExecutionStore, here: list[Stale]) -> Iterator[Stale]:
+    """Yield what waits here; of those that the catalog has lost, what to do about that."""
+    wanted = [each.rid for each in here if not is_local(each.rid)]
+    table = TableName(session.ml_schema, "Execution")
+    there = {row["RID"] for row in select(session, table, {"RID": wanted}, columns=["RID"])} if wanted else set()
+    for each in here:
+        if is_local(each.rid) or each.rid in there:
+            yield each
+        else:
+            keeps = f"`deriva-ml upload --seal --mode offline --execution {each.rid}` keeps what it staged"
+            yield replace(
+                each,
+                why="the catalog has no such execution (any more)",
+                advice=f"{keeps}; `deriva-ml mark {each.rid} Aborted --reason …` gives it up",
+            )
 
 
 def _local(store: ExecutionStore, found: Registered) -> Stale | None:

@@ -285,7 +285,8 @@ class ExecutionStore:
         """Take over the state that the catalog has, as somebody else drove the execution there."""
         with self.database.transaction() as connection:
             was = self._status(connection, rid)
-            self._write_state(connection, rid, None, was, status, detail, {"catalog_status": status.value})
+            values = {"catalog_status": status.value, **({"error": detail} if status is ExecutionStatus.Failed else {})}
+            self._write_state(connection, rid, _end_elsewhere(was, status), was, status, detail, values)
 
     def annotate(self, rid: str, **values: Any) -> None:
         """Write columns of ``rid`` that are no state."""
@@ -415,6 +416,13 @@ class ExecutionStore:
         """Remove the record of an execution with everything staged for it."""
         connection.execute("DELETE FROM executions WHERE rid = ?", (rid,))
         connection.execute("DELETE FROM nestings WHERE state != 'waits' AND ? IN (parent, child)", (rid,))
+
+
+def _end_elsewhere(was: ExecutionStatus, became: ExecutionStatus) -> Event | None:
+    """Return what somebody else has let happen to a run, where that is how it ended, not well."""
+    if became is ExecutionStatus.Failed and was is not became:
+        return Event.FAIL
+    return Event.RECOVER if (was, became) == (ExecutionStatus.Running, ExecutionStatus.Pending_Upload) else None
 
 
 def _make_folder(folder: Path) -> None:

@@ -104,7 +104,8 @@ def test_each_conflict_is_told_and_harms_no_other_run(
         in notes
     )
     assert (
-        f"{online['aborted'].rid} is Aborted (the catalog says Aborted): what it has staged is not committed" in notes
+        f"{online['aborted'].rid} is Aborted (the catalog says Aborted: not needed any more): what it has staged is not committed"
+        in notes
     )
     assert [row["Grade"] for row in rows(lab, "Execution_Image_Grade")] == ["Severe"]
     for name in ("reused", "nothing", "asset"):

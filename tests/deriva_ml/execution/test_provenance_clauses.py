@@ -16,6 +16,7 @@ from deriva_ml import DerivaML, DerivaMLOfflineError, DerivaMLUploadError, Workf
 from deriva_ml.catalog.port import Response
 from deriva_ml.catalog.rows import count, delete, select, update
 from deriva_ml.execution import Execution, ExecutionStatus, provenance
+from deriva_ml.execution import commit as committing
 from deriva_ml.execution.provenance import NO_REASON, recorded
 from deriva_ml.names import TableName
 from deriva_ml.schema.tables import UNKNOWN_CODE, UNKNOWN_EXECUTION
@@ -112,11 +113,12 @@ def mark_from_elsewhere(ml: DerivaML, exe: Execution) -> None:
 
 
 def fail_to_upload(ml: DerivaML, exe: Execution) -> None:
-    def gone(step: Any) -> None:
+    def gone(*_: Any) -> None:
         raise DerivaMLUploadError("the disk went away")
 
-    with pytest.raises(DerivaMLUploadError):
-        exe.commit_output_assets(progress_callback=gone)
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(DerivaMLUploadError):
+        patched.setattr(committing, "seal", gone)
+        exe.commit_output_assets()
 
 
 def fail_to_upload_and_commit(ml: DerivaML, exe: Execution) -> None:

@@ -1,0 +1,75 @@
+"""A catalog that was restored from a copy older than a commit: what the workspace still has of it is brought again.
+
+The store says Uploaded and the catalog does not have the outputs. Telling it the state alone would be a lie.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+
+from deriva_ml.catalog.rows import count
+from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.report import listed
+from deriva_ml.execution.rewritten import linked
+from deriva_ml.execution.run import Run
+from deriva_ml.execution.seal import logged_again
+from deriva_ml.execution.states import ExecutionStatus
+from deriva_ml.files import make_folder, write_whole
+from deriva_ml.names import TableName
+
+log = logging.getLogger(__name__)
+
+STEP = "lost by the catalog"
+"""What the journal calls outputs that the catalog does not have any more, and this workspace neither."""
+
+
+def bring_again(run: Run) -> bool:
+    """Let what the catalog lacks of a committed run wait for a commit; say False where it lacks nothing."""
+    uploaded = [entry for entry in run.staged.entries(EntryState.UPLOADED) if entry.mode is not Mode.RECORD]
+    there = linked(run, uploaded)
+    missing = [entry for entry in uploaded if entry.key not in there]
+    values = any(_lacks_values(run))
+    if not missing and not values:
+        return False
+    back = [entry for entry in (_with_bytes(run, each) for each in missing) if entry is not None]
+    gone = sorted({entry.label for entry in missing} - {entry.label for entry in back})
+    with run.staged.writing() as connection:
+        for entry in back:
+            run.staged.write(connection, entry)
+        run.staged.stage_again(connection)
+    if gone:
+        run.store.note(run.rid, STEP, files=gone)
+    why = "the catalog, an older copy, lacks what was committed"
+    log.warning("Execution %s: %s. The next commit brings what is still here%s.", run.rid, why, _without(gone))
+    run.store.adopt(run.rid, ExecutionStatus.Pending_Upload, why)
+    run.row.tell(None, ExecutionStatus.Pending_Upload)
+    return True
+
+
+def lost(run: Run) -> list[str]:
+    """Return what is to be said of outputs that the catalog has lost, and that are not here any more."""
+    found = [name for step, detail in run.store.journal(run.rid) if step == STEP for name in detail["files"]]
+    return [f"lost with a newer copy of the catalog: {', '.join(dict.fromkeys(found))}"] if found else []
+
+
+def _without(gone: list[str]) -> str:
+    return f"; not here any more:\n{listed(gone)}\n" if gone else ""
+
+
+def _lacks_values(run: Run) -> Iterator[bool]:
+    for (schema, name), staged in run.staged.committed_features().items():
+        yield count(run.session, TableName(schema, name), {"Execution": run.rid}) < staged
+
+
+def _with_bytes(run: Run, entry: Entry) -> Entry | None:
+    """Return a committed entry as one that is sealed, where its bytes are here, or can be made again; else None."""
+    path = run.folder / (entry.sealed or "")
+    if not entry.sealed or not path.is_file():
+        content = logged_again(run.staged, entry)
+        if not entry.sealed or not content:
+            return None
+        make_folder(path.parent)
+        write_whole(path, content)
+    return replace(entry, state=EntryState.SEALED, uploaded_at=None, reused=False)
