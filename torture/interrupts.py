@@ -94,7 +94,7 @@ def _point(work: Path, scene: Scene, number: int, call: Call, tally: Tally) -> N
         tally.blame(where, "stuck", f"the same process cannot go on: {trouble.read_text()[-1500:]}")
     elif status:
         tally.blame(where, "stuck", f"the same process hangs: signal {os.WTERMSIG(status)}")
-    story.judge(home, where, tally, scene=scene, syncs=False, settled=not status)
+    story.judge(home, where, tally, scene=scene, settled=not status)
     tally.kills += 1
 
 
