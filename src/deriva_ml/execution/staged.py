@@ -19,7 +19,7 @@ from deriva_ml.clock import iso, now
 from deriva_ml.errors import DerivaMLValidationError
 from deriva_ml.execution.logged import Logged, as_text
 from deriva_ml.execution.manifest import Entry, EntryState, Mode, plain_key
-from deriva_ml.execution.store import ExecutionStore
+from deriva_ml.execution.store import ExecutionStore, mapping_of
 
 _COLUMNS = (
     "key, schema, asset_table, file_name, mode, staged, source, asset_types, metadata, description, state, source_stamp, "
@@ -83,7 +83,7 @@ def _entry(row: Sequence[Any]) -> Entry:
     key, schema, table, file_name, mode, staged, source, types, metadata, description, state, *rest = row
     stamp, sealed, md5, sha256, length, rid, url, reused, uploaded_at, number = rest
     return Entry(
-        key, schema, table, file_name, Mode(mode), staged, source, _types(types), json.loads(metadata) if metadata != "{}" else {}, description,
+        key, schema, table, file_name, Mode(mode), staged, source, _types(types), mapping_of(metadata, "metadata", key) if metadata != "{}" else {}, description,
         EntryState(state), stamp, sealed, md5, sha256, length, rid, url, bool(reused), uploaded_at, number,
     )  # fmt: skip
 

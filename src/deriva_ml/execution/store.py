@@ -17,7 +17,7 @@ import apsw
 
 from deriva_ml.clock import from_iso, iso, now
 from deriva_ml.db import LocalDatabase
-from deriva_ml.errors import DerivaMLReadOnlyError, DerivaMLStateInconsistency
+from deriva_ml.errors import DerivaMLIntegrityError, DerivaMLReadOnlyError, DerivaMLStateInconsistency
 from deriva_ml.execution.states import Event, ExecutionStatus, follow
 from deriva_ml.files import make_folder
 from deriva_ml.names import written_out
@@ -151,9 +151,26 @@ class Registered:
         return from_iso(self.stop_time) if self.stop_time else None
 
 
+def mapping_of(text: str, column: str, rid: str) -> dict[str, Any]:
+    """Return the mapping that a column of the store holds as JSON.
+
+    Raises:
+        DerivaMLIntegrityError: it holds something else: the store is damaged, or was written to by hand.
+    """
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise DerivaMLIntegrityError(
+            f"What the store says of {rid} is damaged: {column} is {text[:60]!r}. `deriva-ml check` tells what can be saved."
+        )
+    return found
+
+
 def _registered(row: Sequence[Any]) -> Registered:
     values = list(row)
-    values[4], values[10] = json.loads(values[4]), json.loads(values[10])
+    values[4], values[10] = mapping_of(values[4], "config", values[0]), mapping_of(values[10], "owner", values[0])
     values[5] = ExecutionStatus(values[5])
     values[6] = ExecutionStatus(values[6]) if values[6] else None
     return Registered(*values)

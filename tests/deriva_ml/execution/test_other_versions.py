@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import pytest
 
-from deriva_ml import DerivaML, DerivaMLConfigurationError, Workflow
+from deriva_ml import DerivaML, DerivaMLConfigurationError, DerivaMLIntegrityError, Workflow
 from deriva_ml.execution import ExecutionStatus, store
 from deriva_ml.execution.executions import Executions
 
@@ -105,3 +105,18 @@ def test_a_commit_goes_on_on_another_machine(
         )
         outputs = [asset.filename for asset in lab.list_execution_assets(exe.rid, "Output")]
         assert sorted(outputs).count("metrics.jsonl") == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("executions", "owner"), ("executions", "config"), ("entries", "metadata")]
+)
+def test_a_damaged_record_is_named_in_a_sentence(
+    local_lab: DerivaML, workflow: Workflow, table: str, column: str
+) -> None:
+    with local_lab.create_execution(workflow=workflow) as exe:
+        exe.asset_file_path("Image", "a.txt").write_text("a")
+    with local_lab.executions.store.database.transaction() as connection:
+        connection.execute(f"UPDATE {table} SET {column} = '[]'")
+    with pytest.raises(DerivaMLIntegrityError, match=rf"{column} is '\[\]'. `deriva-ml check`"):
+        local_lab.resume_execution(exe.execution_rid).commit_output_assets()
+    assert local_lab.check().exit_code > 0
