@@ -101,7 +101,7 @@ def _problems(run: Run, entry: Entry, again: _RegisteredAgain) -> Iterable[str]:
     if not path.exists():
         yield _missing(entry, path)
     elif not path.is_file():
-        yield f"{entry.label}: {path} is not a regular file"
+        yield f"{entry.label}: {entry.source or path} is not a regular file (any more)"
     elif entry.mode is Mode.LINK and has_changed(entry, stamp(path)):
         yield from again.problem(entry, path)
 
