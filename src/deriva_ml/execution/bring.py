@@ -89,7 +89,8 @@ def _rename(session: Catalog, store: ExecutionStore, found: Registered) -> None:
     if problems:
         raise DerivaMLStateInconsistency(
             f"Execution {found.rid} was begun offline, and the catalog has changed meanwhile; nothing was sent, and nothing is lost:\n"
-            f"{listed(problems)}\nPut back what is missing and try again, or keep the run as it is with `exe.seal()`."
+            f"{listed(problems)}\nPut back what is missing and try again, or keep the run as it is: "
+            f"`deriva-ml upload --seal --mode offline --execution {found.rid}`."
         )
     tokens = [found.uuid, str(uuid.uuid5(uuid.UUID(found.uuid), "workflow"))]
     leased = lease(session, tokens)

@@ -390,7 +390,7 @@ class Execution:
         """Take back staged values of a feature about ``targets`` (RIDs, or staged files); return how many. Durable when it returns.
 
         Raises:
-            DerivaMLFeatureNotFound: there is no such feature.
+            DerivaMLFeatureNotFound: the catalog has no such feature, and no value of one waits.
             DerivaMLValidationError: a target has no value that waits; nothing was taken back.
             DerivaMLBusyError: a commit is going on.
 
@@ -440,10 +440,11 @@ class Execution:
         """Write everything staged into one archive, for a machine that reaches the catalog; return its path.
 
         ``deriva-ml upload --bag FILE`` loads it there, exactly once. Default place: the workspace's ``sealed-bags``.
+        What the catalog would not take now (its table, feature or term is gone) is kept as well.
 
         Raises:
             InvalidTransitionError: the execution never ran, or was aborted.
-            DerivaMLUploadError: a file is missing, or a value is not complete.
+            DerivaMLUploadError: a file is missing, or its path was reused.
             DerivaMLBusyError: another process commits this execution, or still runs it.
             DerivaMLValidationError: this is a dry run, or ``path`` exists.
         """

@@ -11,7 +11,12 @@ from typing import Any
 
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.catalog.terms import find_term
-from deriva_ml.errors import DerivaMLInvalidTerm, DerivaMLTableNotFound, DerivaMLValidationError
+from deriva_ml.errors import (
+    DerivaMLFeatureNotFound,
+    DerivaMLInvalidTerm,
+    DerivaMLTableNotFound,
+    DerivaMLValidationError,
+)
 from deriva_ml.execution import liveness
 from deriva_ml.execution.fitting import misfit, unstorable
 from deriva_ml.execution.logged import as_text
@@ -19,7 +24,7 @@ from deriva_ml.execution.manifest import Entry
 from deriva_ml.execution.report import listed
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staged import FeatureValues, StagedFeature
-from deriva_ml.execution.staged_values import take_back
+from deriva_ml.execution.staged_values import tables_of, take_back
 from deriva_ml.feature.feature import Feature, lookup_feature
 from deriva_ml.feature.record import FeatureRecord
 from deriva_ml.names import TableName
@@ -50,15 +55,32 @@ def discard_features(run: Run, target_table: Any, feature_name: str, targets: It
     """Take back values that wait for a commit; return how many.
 
     Raises:
-        DerivaMLFeatureNotFound: there is no such feature.
+        DerivaMLFeatureNotFound, DerivaMLTableNotFound: the catalog has no such feature, and no value of one waits.
         DerivaMLValidationError: a target has no value that waits; nothing was taken back.
         DerivaMLBusyError: a commit is going on.
     """
-    table = lookup_feature(run.session, target_table, feature_name).feature_table.name
+    table = _table_of(run, target_table, feature_name)
     listing = [targets] if isinstance(targets, str | os.PathLike) else list(targets)
     wanted = [target if is_rid(target) else _staged_name(run, target) for target in listing]
     with liveness.holding(run.lock_file("commit"), f"Values of execution {run.rid} cannot be taken back"):
         return take_back(run.staged, table, feature_name, wanted)
+
+
+def _table_of(run: Run, target_table: Any, feature_name: str) -> TableName:
+    """Return the table of a feature; of one that the catalog does not have any more, that which the staged values name."""
+    try:
+        return lookup_feature(run.session, target_table, feature_name).feature_table.name
+    except (DerivaMLFeatureNotFound, DerivaMLTableNotFound):
+        schema, _, target = str(getattr(target_table, "name", target_table)).rpartition(":")
+        found = [table for table in tables_of(run.staged, target, feature_name) if schema in ("", table.schema)]
+        if not found:
+            raise
+        if len(found) > 1:
+            raise DerivaMLValidationError(
+                f"Values of feature {feature_name!r} wait in {' and '.join(map(str, found))}: say the schema of {target!r}, as in "
+                f"{f'{found[0].schema}:{target}'!r}."
+            ) from None
+        return found[0]
 
 
 def _staged_name(run: Run, target: Any) -> str:

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.enums import ExecAssetType
 from deriva_ml.errors import DerivaMLIntegrityError, DerivaMLOfflineError, DerivaMLStateInconsistency
-from deriva_ml.execution import contradictions, liveness
+from deriva_ml.execution import contradictions, homeless, liveness
 from deriva_ml.execution.claim import claim
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.features import STAGED
@@ -35,7 +36,7 @@ from deriva_ml.execution.plan import ASSET_COLUMNS
 from deriva_ml.execution.recover import reopen
 from deriva_ml.execution.report import UploadCallback, UploadReport
 from deriva_ml.execution.run import lock_file
-from deriva_ml.execution.sealed_bag import FORMAT, RECORD
+from deriva_ml.execution.sealed_bag import FORMAT, FORMAT_WHOLE, RECORD
 from deriva_ml.execution.staged import Staged, StagedFeature
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
@@ -115,11 +116,11 @@ def _tokens(sealed: SealedBag) -> dict[str, str]:
 def _read(bag: Bag, archive: Path) -> SealedBag:
     try:
         record = json.loads(bag.file(RECORD).read_bytes())
-        if record["format"] != FORMAT:
+        if record["format"] not in (FORMAT, FORMAT_WHOLE):
             older = record["format"] < FORMAT
             raise DerivaMLIntegrityError(
                 f"{archive} was sealed by {'an older' if older else 'a newer'} deriva-ml (format {record['format']}, this one reads "
-                f"{FORMAT}): {'seal the run again' if older else 'upgrade this one'}."
+                f"{FORMAT_WHOLE}): {'seal the run again' if older else 'upgrade this one'}."
             )
         named = {each.name: record["execution"][each.name] for each in fields(Registered)}
         named["status"] = ExecutionStatus(named["status"])
@@ -142,10 +143,13 @@ def _check_links(links: Iterable[Mapping[str, Any]]) -> None:
 
 def _entries(bag: Bag, described: list[dict[str, Any]], links: list[dict[str, Any]]) -> Iterator[Entry]:
     """Yield the entries that the rows of the bag's assets describe."""
-    tables = dict.fromkeys((each["schema"], each["table"]) for each in described)
+    tables = dict.fromkeys((each["schema"], each["table"]) for each in described if "facts" not in each)
     rows = {table: {row["RID"]: row for row in bag.values(*table)} for table in tables}
     types = {tuple(link["asset"]): _types(bag, link) for link in links}
     for each in described:
+        if "facts" in each:
+            yield homeless.entry_of(each)
+            continue
         table = (each["schema"], each["table"])
         row = rows[table][each["rid"]]
         metadata = {name: value for name, value in row.items() if name not in ASSET_COLUMNS and value is not None}
@@ -275,6 +279,9 @@ def _take_features(session: Catalog, store: ExecutionStore, staged: Staged, seal
                 _take_batch(session, store, staged, batch)
                 batch = []
         _take_batch(session, store, staged, batch)
+    values = [homeless.value_of(each, ids) for each in sealed.record.get("values", ())]
+    for _, group in groupby(values, lambda each: (each.schema, each.table)):
+        _take_batch(session, store, staged, list(group))
 
 
 def _take_batch(session: Catalog, store: ExecutionStore, staged: Staged, batch: Sequence[StagedFeature]) -> None:

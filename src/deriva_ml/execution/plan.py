@@ -6,7 +6,7 @@ The bag and the load are made of the same rows, so that they cannot differ.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,16 +114,24 @@ def _feature_rows(run: Run, batch: Sequence[Any], naming: Naming) -> Iterator[di
         yield row_of(feature, run.rid, entries)
 
 
-def bag_tables(run: Run, assets: Sequence[AssetGroup], up_to: int, naming: Naming = _as_it_is) -> Iterator[TableRows]:
-    """Yield the tables of the commit's bag, in the order in which they can be loaded."""
+def bag_tables(
+    run: Run,
+    assets: Sequence[AssetGroup],
+    up_to: int,
+    naming: Naming = _as_it_is,
+    without: Collection[TableName] = (),
+) -> Iterator[TableRows]:
+    """Yield the tables of the commit's bag, in the order in which they can be loaded; of features all but ``without``."""
     for group in assets:
         columns = (*ASSET_COLUMNS, *(column.name for column in group.table.payload_columns))
         yield _rows(group.table, columns, group.asset_rows())
     for group in assets:
         yield _rows(group.roles, (group.link_column(group.roles), "Execution", "Asset_Role"), group.role_rows(run.rid))
         yield _rows(group.types, (group.link_column(group.types), "Asset_Type"), group.type_rows())
-    for schema, name in run.staged.feature_tables(up_to):
-        table = run.session.model().find_table(TableName(schema, name))
+    for named in (TableName(*name) for name in run.staged.feature_tables(up_to)):
+        if named in without:
+            continue
+        table = run.session.model().find_table(named)
         columns = tuple(column.name for column in table.columns.values() if not column.is_system)
         yield _rows(table, columns, feature_rows(run, table.name, up_to, naming))
 
@@ -136,10 +144,13 @@ def bag_payloads(run: Run, assets: Sequence[AssetGroup]) -> Iterator[Payload]:
     """Yield the files of the commit's bag."""
     for group in assets:
         for rid, entry in group.assets.items():
-            path = asset_path(group.table.name.name, rid, entry.file_name)
-            yield Payload(
-                path, entry.length or 0, entry.md5 or "", entry.sha256 or "", source=run.folder / (entry.sealed or "")
-            )
+            yield payload_of(run, rid, entry)
+
+
+def payload_of(run: Run, rid: str, entry: Entry) -> Payload:
+    """Return the sealed bytes of an entry as the file of a bag in which it is called ``rid``."""
+    path, source = asset_path(entry.table, rid, entry.file_name), run.folder / (entry.sealed or "")
+    return Payload(path, entry.length or 0, entry.md5 or "", entry.sha256 or "", source=source)
 
 
 def bag_model(run: Run, tables: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from deriva_ml.catalog.model import ForeignKeyModel
 from deriva_ml.catalog.rows import count, select
 from deriva_ml.execution.features import STAGED
 from deriva_ml.execution.run import Run
-from deriva_ml.execution.staged_values import named_in, targets_naming
+from deriva_ml.execution.staged_values import first_targets, named_in, targets_naming
 from deriva_ml.names import TableName
 
 KNOWN = 10_000
@@ -22,7 +22,11 @@ def dangling(run: Run) -> Iterator[str]:
     for schema, name in run.staged.feature_tables(newest):
         table = run.session.model().table(TableName(schema, name))
         if table is None:
-            yield f"{schema}:{name}: values of this feature are staged, and the catalog has no such feature any more"
+            target, feature, targets = first_targets(run.staged, TableName(schema, name))
+            yield (
+                f"{schema}:{name}: values of feature {feature!r} are staged, and the catalog has no such feature any more "
+                f"(make it again, or `exe.discard_features({target!r}, {feature!r}, {targets!r})`)"
+            )
             continue
         for key in table.domain_references:
             if len(key.columns) == 1 and key.column != "Execution" and (lost := _lost(run, key, newest)):

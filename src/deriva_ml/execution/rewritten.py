@@ -51,6 +51,8 @@ def in_catalog(run: Run, entries: Sequence[Entry]) -> set[str]:
     sent = [entry for entry in entries if entry.state is EntryState.SEALED and entry.rid]
     if run.session.offline:
         return there | {entry.key for entry in sent}
+    model = run.session.model()  # a table that is gone has taken its assets with it
+    sent = [entry for entry in sent if model.table(TableName(entry.schema, entry.table)) is not None]
     return there | linked(run, sent) | _written(run, sent)
 
 

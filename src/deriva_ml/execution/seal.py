@@ -20,7 +20,7 @@ import apsw
 from deriva_ml import jsontext
 from deriva_ml.catalog.model import TableModel
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.errors import OUT_OF_REACH, DerivaMLUploadError
+from deriva_ml.errors import OUT_OF_REACH, DerivaMLTableNotFound, DerivaMLTableTypeError, DerivaMLUploadError
 from deriva_ml.execution.fitting import misfit
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.references import dangling
@@ -48,15 +48,36 @@ def check(run: Run) -> list[str]:
     Raises:
         DerivaMLUploadError: every problem is named; nothing was sent and no state has changed.
     """
+    return _checked(run, "committed; nothing was sent", against_catalog=True)
+
+
+def check_files(run: Run, what: str) -> list[str]:
+    """Refuse what needs the staged files where they are missing or their paths were reused; as :func:`check`, and the catalog is not asked."""
+    return _checked(run, what, against_catalog=False)
+
+
+def _checked(run: Run, what: str, *, against_catalog: bool) -> list[str]:
     notes = _give_up_unwritten(run) if run.store.unhappy_end(run.rid) else []
     pending = run.staged.entries(EntryState.PENDING, EntryState.SEALED)
     again = _RegisteredAgain(run)
     problems = [problem for entry in pending for problem in _problems(run, entry, again)]
-    problems += _missing_metadata(run.session, pending)
-    problems += _about_nothing(run)
-    if problems:
-        raise DerivaMLUploadError(f"Execution {run.rid} cannot be committed; nothing was sent:\n{listed(problems)}")
+    misfits = _misfits(run, pending) if against_catalog else []
+    if problems or misfits:
+        kept = "\nWhat cannot be mended is kept with `exe.seal()`." if misfits else ""
+        raise DerivaMLUploadError(f"Execution {run.rid} cannot be {what}:\n{listed([*problems, *misfits])}{kept}")
     return notes
+
+
+def _misfits(run: Run, pending: Sequence[Entry]) -> list[str]:
+    """Say what the catalog would not take of what is staged; it is asked for its model anew before anything is said."""
+    found = [*_missing_metadata(run.session, pending), *_about_nothing(run)]
+    if not found or run.session.offline:
+        return found
+    try:
+        run.session.refresh()
+    except OUT_OF_REACH:
+        return found
+    return [*_missing_metadata(run.session, pending), *_about_nothing(run)]
 
 
 def _about_nothing(run: Run) -> list[str]:
@@ -152,14 +173,13 @@ class _RegisteredAgain:
 
 def _missing_metadata(session: Catalog, entries: Sequence[Entry]) -> Iterable[str]:
     """Say which not-null columns have no value, and which values do not fit or have no column."""
-    tables: dict[tuple[str, str], TableModel] = {}
+    names = {TableName(entry.schema, entry.table): None for entry in entries}
+    tables = {name: _asset_table(session, name) for name in names}
     for entry in entries:
-        name = (entry.schema, entry.table)
-        table = (
-            tables.setdefault(name, session.model().find_table(TableName(*name)))
-            if name not in tables
-            else tables[name]
-        )
+        table = tables[TableName(entry.schema, entry.table)]
+        if isinstance(table, str):
+            yield f"{entry.label}: {table} (make the table again, or `exe.discard_asset(path)`)"
+            continue
         columns = {column.name: column for column in table.payload_columns}
         for column in columns.values():
             if not column.nullok and column.default is None and entry.metadata.get(column.name) is None:
@@ -168,7 +188,15 @@ def _missing_metadata(session: Catalog, entries: Sequence[Entry]) -> Iterable[st
             if wrong := misfit(column.type, entry.metadata.get(column.name)):
                 yield f"{entry.label}: the column {column.name} of {entry.table} is {column.type}: {wrong}"
         for unknown in entry.metadata.keys() - columns.keys():
-            yield f"{entry.label}: {entry.table} has no column {unknown!r}"
+            yield f"{entry.label}: {entry.table} has no column {unknown!r} (add it again, or `exe.discard_asset(path)`)"
+
+
+def _asset_table(session: Catalog, name: TableName) -> TableModel | str:
+    """Return an asset table, or why there is none."""
+    try:
+        return session.model().find_asset_table(name)
+    except (DerivaMLTableNotFound, DerivaMLTableTypeError) as error:
+        return str(error).rstrip(".")
 
 
 def to_seal(run: Run) -> tuple[int, int]:

@@ -37,6 +37,30 @@ def targets_naming(
     return rows[0][0], rows[0][1], list(dict.fromkeys(target for _, _, target in rows))
 
 
+def columns_named(staged: Staged, table: TableName, up_to: int) -> set[str]:
+    """Return the columns that waiting values of a feature, up to an id, are about."""
+    sql = f"SELECT DISTINCT each.key FROM features, json_each(features.record) AS each WHERE {_OF_TABLE} AND features.id <= ?"
+    rows = staged.database.connection().execute(sql, (staged.rid, table.schema, table.name, up_to))
+    return {str(column) for (column,) in rows}
+
+
+def first_targets(staged: Staged, table: TableName) -> tuple[str, str, list[str]]:
+    """Return the table and the name of a feature of which values wait, and some of their targets."""
+    sql = f"SELECT target_table, feature_name, json_extract(identity, '$[0]') FROM features WHERE {_OF_TABLE} ORDER BY id LIMIT 20"
+    rows = list(staged.database.connection().execute(sql, (staged.rid, table.schema, table.name)))
+    return rows[0][0], rows[0][1], list(dict.fromkeys(target for _, _, target in rows))
+
+
+def tables_of(staged: Staged, target_table: str, feature_name: str) -> list[TableName]:
+    """Return the tables of a feature, by the names of its target's table and its own, of which values wait."""
+    sql = (
+        "SELECT DISTINCT schema, feature_table FROM features WHERE execution = ? AND state = 'pending' "
+        "AND target_table = ? AND feature_name = ? ORDER BY 1, 2"
+    )
+    rows = staged.database.connection().execute(sql, (staged.rid, target_table, feature_name))
+    return [TableName(*row) for row in rows]
+
+
 def take_back(staged: Staged, table: TableName, feature_name: str, targets: Sequence[str]) -> int:
     """Remove the waiting values of a feature about ``targets``, durably, all or none; return how many.
 

@@ -185,7 +185,7 @@ def test_other_formats_and_other_catalogs_are_refused(local_lab: DerivaML, workf
         pack(folder, tmp_path / f"{name}.zip")
         return tmp_path / f"{name}.zip"
 
-    for name, format_number, said in (("newer", 3, "upgrade this one"), ("older", 1, "seal the run again")):
+    for name, format_number, said in (("newer", 4, "upgrade this one"), ("older", 1, "seal the run again")):
         with pytest.raises(DerivaMLIntegrityError, match=said):
             local_lab.load_sealed_bag(changed(name, format=format_number))
     with pytest.raises(DerivaMLStateInconsistency, match="begun offline for catalog 7"):
