@@ -140,7 +140,7 @@ class DerivaML:
             )
         )
         self.catalog_id = self.session.catalog_id
-        self.workspace = make_workspace(self.working_dir, self.session)
+        self.workspace = self.session.workspace = make_workspace(self.working_dir, self.session)
         self.cache_dir = Path(cache_dir) if cache_dir is not None else self.workspace / "cache"
         self._project_name = project_name
         if self.mode is ConnectionMode.online:

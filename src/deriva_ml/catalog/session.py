@@ -65,6 +65,8 @@ class Catalog:
         self._snapshots: dict[str, Catalog] = {}
         self.remembered: dict[str, Any] = {}
         """What rooms have read of this catalog and need not read again, by room."""
+        self.workspace: Path | None = None
+        """The folder with what this machine knows of the catalog, where it has one."""
         self.kept_terms: Callable[[], Mapping[Any, Any]] = dict
         """Reads the terms of vocabularies that were written down while the catalog could be reached, by table."""
 

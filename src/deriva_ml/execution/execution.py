@@ -18,7 +18,7 @@ from deriva_ml.dataset.dataset import Dataset, create_dataset
 from deriva_ml.dataset.spec import DatasetSpec, read_spec
 from deriva_ml.environment.redact import redact
 from deriva_ml.errors import DerivaMLValidationError
-from deriva_ml.execution import inputs, known_here, later_inputs, liveness, nesting
+from deriva_ml.execution import by_hand, inputs, known_here, later_inputs, liveness, nesting
 from deriva_ml.execution.commit import commit, committed_outputs
 from deriva_ml.execution.configuration import ExecutionConfiguration, measured, plain
 from deriva_ml.execution.create import Created, Place
@@ -32,7 +32,7 @@ from deriva_ml.execution.report import PendingSummary, UploadCallback, UploadRep
 from deriva_ml.execution.roles import assets_of
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.sealed_bag import seal_bag
-from deriva_ml.execution.states import Event, ExecutionStatus, status_named
+from deriva_ml.execution.states import Event, ExecutionStatus
 from deriva_ml.forks import generation
 
 S = ExecutionStatus
@@ -219,14 +219,14 @@ class Execution:
 
         Raises:
             InvalidTransitionError: no edge leads to ``status`` from the present state.
-            DerivaMLValidationError: there is no such state.
+            DerivaMLBusyError: another process runs or commits it.
+            DerivaMLValidationError: there is no such state, or it is Uploaded and something waits for a commit.
 
         Example::
 
             exe.update_status(ExecutionStatus.Running, f"epoch {epoch}: loss {loss:.4f}")
         """
-        detail = message if error is None else error
-        self._run.go(status_named(str(status)), detail, is_error=error is not None)
+        by_hand.move(self._run, status, message, error)
 
     # --------------------------------------------------------------------------------------------------------- inputs
 

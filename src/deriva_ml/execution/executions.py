@@ -8,6 +8,7 @@ from typing import Any
 
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLReadOnlyError
+from deriva_ml.execution import by_hand
 from deriva_ml.execution.batch import commit_pending
 from deriva_ml.execution.begin_away import begin_away
 from deriva_ml.execution.configuration import ExecutionConfiguration, configuration_from
@@ -17,6 +18,7 @@ from deriva_ml.execution.load_bag import load_bag
 from deriva_ml.execution.recover import adopt, reopen
 from deriva_ml.execution.report import UploadCallback, UploadReport
 from deriva_ml.execution.run import Run
+from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore
 from deriva_ml.names import check_text
 from deriva_ml.rid import check_rid, is_local
@@ -71,9 +73,22 @@ class Executions:
             DerivaMLNotFoundError: neither this workspace nor the catalog has it.
             DerivaMLStateInconsistency: this workspace does not know it, or catalog and workspace contradict each other.
         """
+        self._refuse_snapshot()
+        return self._opened(reopen(self._session, self.store, rid if is_local(rid) else check_rid(rid)))
+
+    def move(self, rid: str, target: ExecutionStatus | str, error: str | None = None) -> None:
+        """Bring an execution of this workspace to another state, with the error that led there.
+
+        Raises:
+            DerivaMLStateInconsistency: this workspace does not know it.
+            InvalidTransitionError, DerivaMLBusyError, DerivaMLValidationError: as ``Execution.update_status`` raises them.
+        """
+        self._refuse_snapshot()
+        by_hand.move(Run(self._session, self.store, self.store.require(rid).rid), target, None, error)
+
+    def _refuse_snapshot(self) -> None:
         if self._session.snapshot:
             raise DerivaMLReadOnlyError("A snapshot of the catalog cannot be written to: open the live catalog.")
-        return self._opened(reopen(self._session, self.store, rid if is_local(rid) else check_rid(rid)))
 
     def adopt(self, rid: str) -> Execution:
         """Return an execution that another workspace began, to go on with here: for those who know that nobody is at it.

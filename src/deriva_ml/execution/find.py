@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deriva_ml.catalog.rows import select
 from deriva_ml.catalog.session import Catalog
@@ -14,7 +14,9 @@ from deriva_ml.clock import from_iso, iso
 from deriva_ml.enums import AssetRole, MLVocab
 from deriva_ml.errors import DerivaMLTableTypeError, DerivaMLValidationError
 from deriva_ml.execution.manifest import EntryState
+from deriva_ml.execution.pending import pending_of
 from deriva_ml.execution.record import NEWEST_FIRST, ExecutionRecord, from_rows, records
+from deriva_ml.execution.report import PendingSummary
 from deriva_ml.execution.roles import executions_with_assets
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import INCOMPLETE, ExecutionStatus, status_named
@@ -23,6 +25,9 @@ from deriva_ml.names import TableName
 from deriva_ml.rid import check_rid, is_local
 from deriva_ml.rids import resolve_rid
 from deriva_ml.schema.tables import UNKNOWN_EXECUTION
+
+if TYPE_CHECKING:
+    from deriva_ml.ml import DerivaML
 
 DATASET_ROLES = ("any", "input", "output")
 
@@ -143,6 +148,18 @@ class ExecutionSnapshot:
     def execution_rid(self) -> str:
         """The RID, under its long name."""
         return self.rid
+
+    def update_status(self, target: ExecutionStatus | str, *, ml: DerivaML, error: str | None = None) -> None:
+        """Bring the execution to another state, here and in the catalog of ``ml``; the snapshot stays what it was.
+
+        Raises as :meth:`Execution.update_status <deriva_ml.execution.execution.Execution.update_status>` does.
+        """
+        ml.executions.move(self.rid, target, error)
+
+    def pending_summary(self, *, ml: DerivaML) -> PendingSummary:
+        """Return what is staged and not yet committed, as it is now."""
+        store = ml.executions.store
+        return pending_of(Staged(store, store.require(self.rid).rid))
 
 
 def list_executions(

@@ -12,10 +12,10 @@ from deriva_ml.catalog.rows import Row, select, update, update_if
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.clock import from_iso
 from deriva_ml.errors import DerivaMLConflictError, DerivaMLNotFoundError
-from deriva_ml.execution import nesting
+from deriva_ml.execution import by_hand, nesting
 from deriva_ml.execution.provenance import NO_REASON, settle_record
 from deriva_ml.execution.roles import assets_of
-from deriva_ml.execution.states import ExecutionStatus, event_towards, status_named
+from deriva_ml.execution.states import Event, ExecutionStatus, event_towards, status_named
 from deriva_ml.names import TableName, written_out
 from deriva_ml.rid import check_rid
 from deriva_ml.workflow.registry import types_of
@@ -123,10 +123,12 @@ class ExecutionRecord:
 
         Raises:
             InvalidTransitionError: no edge leads there.
+            DerivaMLBusyError: another process of this workspace runs, commits or creates it.
+            DerivaMLValidationError: there is no such state, or it is Uploaded and something waits for a commit.
             DerivaMLConflictError: somebody changed the state meanwhile; read the record again.
         """
         target = status_named(str(status))
-        event_towards(self.status, target, self.execution_rid)
+        self._refuse_wrong(event_towards(self.status, target, self.execution_rid))
         was = self.status
         if not status_detail.strip() and target in (S.Failed, S.Aborted):
             status_detail = (self.status_detail if target is was else "") or NO_REASON
@@ -141,6 +143,14 @@ class ExecutionRecord:
             )
         self._row.update(values)
         settle_record(self._session, self.execution_rid, was, target)
+
+    def _refuse_wrong(self, event: Event | None) -> None:
+        """Refuse what only the process that has the run, or a commit, may tell; a message for the present state is free."""
+        workspace = self._session.workspace
+        if event is not None and workspace is not None:
+            by_hand.refuse_others_living(workspace, self.execution_rid)
+        if event is Event.COMMITTED:
+            by_hand.refuse_unknown(workspace, self.execution_rid)
 
     def list_execution_children(self, recurse: bool = False) -> list[ExecutionRecord]:
         """Return the executions that this one ran."""

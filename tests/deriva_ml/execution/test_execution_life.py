@@ -134,6 +134,31 @@ def test_what_somebody_did_in_the_catalog_holds(lab: DerivaML, workflow: Workflo
     assert exe.status is S.Aborted
 
 
+def test_nobody_calls_a_run_uploaded_of_which_something_waits(lab: DerivaML, workflow: Workflow) -> None:
+    with lab.create_execution(workflow=workflow) as exe:
+        exe.log_metrics({"loss": 1})
+    exe.update_status(S.Pending_Upload)
+    (snapshot,) = lab.list_executions()
+    record = lab.lookup_execution(exe.rid)
+    ways: list[Callable[[], object]] = [
+        lambda: exe.update_status(S.Uploaded),
+        lambda: snapshot.update_status(S.Uploaded, ml=lab),
+        lambda: record.update_status(S.Uploaded),
+    ]
+    for way in ways:
+        with pytest.raises(DerivaMLValidationError, match="only a commit can tell"):
+            way()
+    assert exe.status is lab.lookup_execution(exe.rid).status is S.Pending_Upload
+    assert snapshot.pending_summary(ml=lab).has_pending
+    snapshot.update_status("Failed", ml=lab, error="the disk is full")
+    assert (exe.status, exe.error, snapshot.status) == (S.Failed, "the disk is full", S.Pending_Upload)
+    assert lab.lookup_execution(exe.rid).status_detail == "the disk is full"
+    exe.commit_output_assets()
+    exe.update_status(S.Pending_Upload, "nothing more waits")
+    lab.lookup_execution(exe.rid).update_status(S.Uploaded)
+    assert lab.resume_execution(exe.rid).status is S.Uploaded
+
+
 def test_four_kinds_of_files_describe_a_run_before_it_begins(
     lab: DerivaML, workflow: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,11 +48,20 @@ def test_a_living_run_and_a_living_commit_are_not_moved_from_elsewhere(local_lab
         with pytest.raises(DerivaMLBusyError, match="cannot be committed here"):
             exe.commit_output_assets()
         exe.update_status("Running", "a message is free")
+        record, (snapshot,) = local_lab.lookup_execution(rid), local_lab.list_executions()
+        for move in ("Pending_Upload", "Stopped", "Failed", "Aborted"):
+            with pytest.raises(DerivaMLBusyError, match=rf"{rid} cannot be moved: process {run.pid}"):
+                record.update_status(move, "from elsewhere")
+            with pytest.raises(DerivaMLBusyError, match=f"process {run.pid}"):
+                snapshot.update_status(move, ml=local_lab)
+        record.update_status("Running", "so is this one")
         print(file=run.stdin, flush=True)
         assert run.stdout.readline().strip() == "Stopped"
         assert run.stdout.readline().strip() == "committing"
         with pytest.raises(DerivaMLBusyError, match="cannot be moved from Pending_Upload"):
             exe.update_status("Failed", "not from here")
+        with pytest.raises(DerivaMLBusyError, match="cannot be moved: process"):
+            local_lab.lookup_execution(rid).update_status("Uploaded")
         print(file=run.stdin, flush=True)
         assert run.stdout.readline().strip() == "Uploaded"
     assert {a.filename: a.length for a in exe.list_assets("Output") if a.asset_table == "Image"} == {
