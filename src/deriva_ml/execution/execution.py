@@ -72,7 +72,7 @@ class Execution:
         if run.dry:
             weakref.finalize(self, forget_dry_run, run.store.workspace, generation())
         else:  # a process that ends in order leaves what it has created and not begun to others
-            weakref.finalize(self, liveness.release, run.lock_file("create"))
+            self._creator = liveness.keeper(run.lock_file("create"))
 
     def __repr__(self) -> str:
         return f"Execution({self.execution_rid!r}, {self.status})"

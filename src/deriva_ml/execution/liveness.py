@@ -20,6 +20,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary, finalize
 
 from deriva_ml.clock import iso, now
 from deriva_ml.environment.host import this_process
@@ -203,6 +204,22 @@ def release(path: Path) -> None:
     held = held_here(path)
     if held is not None:
         held.release()
+
+
+class Keeper:
+    """Keeps a lock that this process holds: it is let go of when nobody has the keeper any more, or the process ends in order."""
+
+
+_KEEPERS: WeakValueDictionary[str, Keeper] = WeakValueDictionary()
+
+
+def keeper(path: Path) -> Keeper:
+    """Return the keeper of the lock of ``path``, the same to all who have one; where this process does not hold it, it keeps nothing."""
+    found = _KEEPERS.get(str(path))
+    if found is None:
+        found = _KEEPERS[str(path)] = Keeper()
+        finalize(found, release, path)
+    return found
 
 
 def held_here(path: Path) -> Lock | None:

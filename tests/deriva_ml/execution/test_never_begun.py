@@ -45,6 +45,16 @@ def created(home: Path, end: str, mode: str = "online") -> str:
         ("sys.exit(3)", S.Created, ""),
         ("print(1 / 0)", S.Created, ""),
         ("del exe; os.kill(os.getpid(), signal.SIGKILL)", S.Created, ""),
+        (
+            "ml.resume_execution(exe.rid); os.kill(os.getpid(), signal.SIGKILL)",
+            S.Aborted,
+            "ended without closing, before the work began",
+        ),
+        (
+            "exe = ml.resume_execution(exe.rid); os.kill(os.getpid(), signal.SIGKILL)",
+            S.Aborted,
+            "ended without closing, before the work began",
+        ),
     ],
 )
 def test_a_killed_creator_leaves_nothing_to_wait_for(
