@@ -8,7 +8,7 @@ from typing import Any
 
 from deriva_ml.catalog.session import Catalog
 from deriva_ml.errors import DerivaMLReadOnlyError
-from deriva_ml.execution import by_hand
+from deriva_ml.execution import by_hand, signals
 from deriva_ml.execution.batch import commit_pending
 from deriva_ml.execution.begin_away import begin_away
 from deriva_ml.execution.configuration import ExecutionConfiguration, configuration_from
@@ -64,6 +64,7 @@ class Executions:
             check_text(text, what)
         begin = begin_away if self._session.offline else create
         made = begin(self._session, self._place, chosen, dry=dry_run)
+        signals.expect(made.run.lock_file("end"))
         return Execution(made.run, self._place, chosen, made, clean=self._clean)
 
     def resume(self, rid: str) -> Execution:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,15 +21,22 @@ from deriva_ml.execution.store import ExecutionStore
 S = ExecutionStatus
 
 
-def running_child(home: Path, workflow: Workflow, then: Callable[[], object]) -> tuple[int, str]:
-    """Fork a process that starts a run and goes on with ``then``; return its id and the run's RID."""
+def running_child(
+    home: Path, workflow: Workflow, then: Callable[[], object], *, in_thread: bool = False
+) -> tuple[int, str]:
+    """Fork a process that starts a run, perhaps in another thread, and goes on with ``then``; return its id and the run's RID."""
     told = home.parent / "rid.txt"
     told.unlink(missing_ok=True)
     child = os.fork()
     if child == 0:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
         exe = DerivaML(working_dir=home).create_execution(workflow=workflow)
-        exe.__enter__()
+        if in_thread:
+            thread = threading.Thread(target=exe.__enter__)
+            thread.start()
+            thread.join()
+        else:
+            exe.__enter__()
         exe.log_metrics({"loss": 1})
         told.with_suffix(".tmp").write_text(exe.rid)
         told.with_suffix(".tmp").replace(told)
@@ -104,6 +112,14 @@ def test_a_process_id_that_somebody_else_has_now_keeps_no_run_alive(
     store = ExecutionStore(local_lab.workspace)
     store.annotate(rid, owner=json.dumps({**store.require(rid).owner, "pid": os.getpid()}))
     assert DerivaML(working_dir=home).lookup_execution(rid).status is S.Pending_Upload
+
+
+def test_a_run_that_another_thread_has_begun_says_which_signal_ended_it(
+    local_lab: DerivaML, home: Path, workflow: Workflow
+) -> None:
+    child, rid = running_child(home, workflow, signal.pause, in_thread=True)
+    assert os.WTERMSIG(end(child, signal.SIGTERM)) == signal.SIGTERM
+    assert DerivaML(working_dir=home).lookup_execution(rid).status_detail == "ended by SIGTERM"
 
 
 def test_a_run_on_another_host_is_never_called_dead(local_lab: DerivaML, home: Path, workflow: Workflow) -> None:
