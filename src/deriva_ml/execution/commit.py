@@ -36,6 +36,7 @@ from deriva_ml.execution.rewritten import take_again
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.seal import check, seal, to_seal
 from deriva_ml.execution.states import Event, ExecutionStatus
+from deriva_ml.execution.store import UPLOAD_FAILED
 from deriva_ml.execution.tidy import tidy
 from deriva_ml.execution.twins import settle_twins
 from deriva_ml.names import TableName
@@ -159,7 +160,7 @@ def _unfinished(run: Run, error: BaseException) -> DerivaMLUploadError:
 
 def _failed(run: Run, error: BaseException) -> None:
     try:
-        run.happen(Event.FAIL, f"upload failed: {error}")
+        run.happen(Event.FAIL, f"{UPLOAD_FAILED}{error}")
     except (DerivaMLException, OSError, apsw.Error) as second:
         error.add_note(f"The failure could not be recorded either: {second}")
 

@@ -131,7 +131,7 @@ class ExecutionRecord:
         self._refuse_wrong(event_towards(self.status, target, self.execution_rid))
         was = self.status
         if not status_detail.strip() and target in (S.Failed, S.Aborted):
-            status_detail = (self.status_detail if target is was else "") or NO_REASON
+            status_detail = (self.status_detail if was in (target, S.Failed) else "") or NO_REASON
         values = {"Status": target.value, "Status_Detail": written_out(status_detail) or None}
         if not update_if(
             self._session, _table(self._session), self.execution_rid, {"Status": self._row["Status"]}, values

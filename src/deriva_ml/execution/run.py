@@ -22,7 +22,7 @@ from deriva_ml.execution.catalog_row import CatalogRow
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.staging import Staging
 from deriva_ml.execution.states import Event, ExecutionStatus, event_towards
-from deriva_ml.execution.store import ExecutionStore, Registered
+from deriva_ml.execution.store import UPLOAD_FAILED, ExecutionStore, Registered
 from deriva_ml.names import written_out
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class Run:
         if event is Event.FINISH and self.staged.count():
             self.staging.sync()  # what the state promises is on the disk before it
         if event in (Event.FAIL, Event.ABORT):
-            detail = written_out(str(detail or "").strip()) or provenance.NO_REASON
+            detail = written_out(str(detail or "").strip()) or self._known_reason() or provenance.NO_REASON
             values = {**(values or {}), "error": detail}
         with self._alive(event):
             facts = {**self._times(event), **self._known(), **(values or {})}
@@ -96,6 +96,11 @@ class Run:
             self.row.tell(event, became)
         log.info("%s: %s -> %s", self.rid, was, became)
         return became
+
+    def _known_reason(self) -> str | None:
+        """Return why the run failed, which a further end without a reason does not take away."""
+        found = self.registered
+        return found.error or found.detail if found.status is S.Failed else None
 
     def refuse_others(self) -> None:
         """Refuse to move an execution that somebody else has: a living process that runs or commits it, or another machine.
@@ -216,8 +221,11 @@ class Run:
         return seconds
 
     def complete(self, detail: str | None, seconds: float, also: Callable[[apsw.Connection], object]) -> None:
-        """Record in the store that all is in the catalog, durably there, together with what ``also`` writes."""
-        self.store.complete(self.rid, detail, {**self._known(), "upload_duration": seconds}, also)
+        """Record in the store that all is in the catalog, durably there, together with what ``also`` writes; no upload has failed now."""
+        values: dict[str, Any] = {**self._known(), "upload_duration": seconds}
+        if (self.registered.error or "").startswith(UPLOAD_FAILED):
+            values["error"] = self.store.own_failure(self.rid)
+        self.store.complete(self.rid, detail, values, also)
 
     def go(self, target: ExecutionStatus, detail: str | None, *, is_error: bool) -> None:
         """Go to the state ``target``, whichever event leads there; to the present one, with the message alone.

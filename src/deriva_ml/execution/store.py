@@ -104,6 +104,9 @@ SCHEMA_STEPS = (
 )
 """Each step from the version before. The metrics of a run lie together, so that logging one writes one page. The ends of a
 nesting need not be executions of this workspace."""
+UPLOAD_FAILED = "upload failed: "
+"""How the reason of a commit begins that failed."""
+_FAILED = "run failed: "
 _STAGED_TABLES = ("events", "entries", "features", "parameters", "metrics", "downloads", "journal")
 
 _COLUMNS = (
@@ -366,7 +369,12 @@ class ExecutionStore:
         row = self.database.connection().execute(sql, (rid,)).fetchone()
         if row is None:
             return None
-        return f"run failed: {row[1]}" if row[0] == Event.FAIL else f"run {row[1] or 'ended without closing'}"
+        return f"{_FAILED}{row[1]}" if row[0] == Event.FAIL else f"run {row[1] or 'ended without closing'}"
+
+    def own_failure(self, rid: str) -> str | None:
+        """Return how the run itself failed, and no upload of it; None for one that did not."""
+        end = self.unhappy_end(rid) or ""
+        return end.removeprefix(_FAILED) if end.startswith(_FAILED) else None
 
     def note(self, rid: str, step: str, **detail: Any) -> None:
         """Append a step to the journal."""

@@ -159,6 +159,43 @@ def test_nobody_calls_a_run_uploaded_of_which_something_waits(lab: DerivaML, wor
     assert lab.resume_execution(exe.rid).status is S.Uploaded
 
 
+def test_a_reason_lasts_as_long_as_it_is_true(lab: DerivaML, workflow: Workflow) -> None:
+    """An upload that failed is forgotten when a later one went well; a failure of the run itself is not, and giving up keeps it."""
+
+    def fails(exe: Execution) -> None:
+        exe.asset_file_path("Image", "gone.txt").write_text("gone")
+        lost = lab.workspace / "executions" / exe.rid / "sealed"
+        lost.parent.mkdir(exist_ok=True)
+        lost.rename(lost.with_name("elsewhere"))
+        lost.write_text("no folder")
+        with pytest.raises(DerivaMLException):
+            exe.commit_output_assets()
+        assert (exe.error or "").startswith("upload failed: ")
+        lost.unlink()
+        lost.with_name("elsewhere").rename(lost)
+
+    with lab.create_execution(workflow=workflow) as exe:
+        exe.log_metrics({"loss": 1})
+    fails(exe)
+    exe.commit_output_assets()
+    assert (exe.status, exe.error) == (S.Uploaded, None)
+
+    with pytest.raises(ZeroDivisionError), lab.create_execution(workflow=workflow) as failed:
+        raise ZeroDivisionError("by hand")
+    fails(failed)
+    failed.commit_output_assets()
+    assert (failed.status, failed.error) == (S.Uploaded, "ZeroDivisionError: by hand")
+
+    given_up = [lab.create_execution(workflow=workflow) for _ in range(2)]
+    for exe in given_up:
+        exe.execution_start()
+        exe.update_status(S.Failed, "out of memory")
+    given_up[0].abort()
+    lab.lookup_execution(given_up[1].rid).update_status(S.Aborted)
+    for exe in given_up:
+        assert lab.lookup_execution(exe.rid).status_detail == "out of memory"
+
+
 def test_four_kinds_of_files_describe_a_run_before_it_begins(
     lab: DerivaML, workflow: Workflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
