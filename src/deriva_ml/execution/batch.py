@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 
 from deriva_ml.catalog.session import Catalog
-from deriva_ml.errors import DerivaMLException, DerivaMLOfflineError
-from deriva_ml.execution import nesting
+from deriva_ml.clock import pause
+from deriva_ml.errors import DerivaMLBusyError, DerivaMLException, DerivaMLOfflineError
+from deriva_ml.execution import liveness, nesting
 from deriva_ml.execution.bring import waits
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.manifest import EntryState
 from deriva_ml.execution.recover import recover_workspace, reopen
 from deriva_ml.execution.report import UploadCallback, UploadItem, UploadReport
-from deriva_ml.execution.run import Run
+from deriva_ml.execution.run import Run, lock_file
 from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import ExecutionStatus
 from deriva_ml.execution.store import ExecutionStore, Registered
 from deriva_ml.rid import rid_list
 
+log = logging.getLogger(__name__)
+
 S = ExecutionStatus
+LOOK_AGAIN = 0.2
+"""How many seconds pass between two looks at whether another process has ended its commit."""
+TRIES = 3
 
 
 def pending_rids(store: ExecutionStore) -> list[str]:
@@ -50,7 +57,8 @@ def commit_pending(
 ) -> UploadReport:
     """Commit executions of a workspace: those named, or all that have something waiting.
 
-    The report has one error for each that failed; ``told`` is called with the report of each.
+    One that another process is at comes last, when that has ended: what it has not brought, this does. The report has one error for
+    each that failed; ``told`` is called with the report of each.
 
     Raises:
         DerivaMLOfflineError: the session is offline; everything waits.
@@ -62,14 +70,55 @@ def commit_pending(
         )
     waited = pending_rids(store)  # whatever the catalog says of them meanwhile, the report does
     recover_workspace(session, store.workspace)
-    total = UploadReport()
-    for rid in rid_list(rids) if rids is not None else dict.fromkeys([*waited, *pending_rids(store)]):
-        report = _commit_one(session, store, rid, clean, progress)
+    total, elsewhere = UploadReport(), list[str]()
+
+    def take(rid: str, report: UploadReport) -> None:
         total.add(report)
         if told is not None:
             told(rid, report)
+
+    for rid in rid_list(rids) if rids is not None else dict.fromkeys([*waited, *pending_rids(store)]):
+        try:
+            take(rid, _commit_one(session, store, rid, clean, progress))
+        except DerivaMLBusyError:
+            elsewhere.append(rid)
+    for rid in elsewhere:
+        take(rid, _when_free(session, store, rid, clean, progress))
     _tell_links(session, store, total)
     return total
+
+
+def _when_free(
+    session: Catalog, store: ExecutionStore, rid: str, clean: bool, progress: UploadCallback | None
+) -> UploadReport:
+    """Commit an execution that another process was at, once that has ended; it may have left nothing to do."""
+    for _ in range(TRIES):
+        if _others_commit(store, rid):
+            log.warning("Execution %s: another process commits it just now; waiting until that has ended.", rid)
+        while _others_commit(store, rid):
+            pause(LOOK_AGAIN)
+        try:
+            report = _commit_one(session, store, rid, clean, progress)
+        except DerivaMLBusyError as error:
+            busy = error
+            continue
+        if not (report.errors or report.total_uploaded) and store.require(rid).status is S.Uploaded:
+            report.notes.append(f"{rid} was committed by another process meanwhile")
+        return report
+    return _report_failure(store, rid, busy)
+
+
+def _others_commit(store: ExecutionStore, rid: str) -> bool:
+    """Return whether a living process other than this one commits an execution, or brings it to the catalog, under one of its names."""
+    paths = [lock_file(store.workspace, name, "commit") for name in (rid, store.current_name(rid))]
+    return any(liveness.alive(path) and not liveness.held_here(path) for path in paths)
+
+
+def _is_at_work(store: ExecutionStore, rid: str) -> bool:
+    """Return whether an execution goes on itself, or is committed by this very process: nobody waits for that."""
+    found = store.get(rid)
+    own = found is not None and liveness.held_here(lock_file(store.workspace, found.rid, "commit")) is not None
+    return found is None or own or found.status in (S.Running, S.Created)
 
 
 def _tell_links(session: Catalog, store: ExecutionStore, total: UploadReport) -> None:
@@ -83,6 +132,11 @@ def _tell_links(session: Catalog, store: ExecutionStore, total: UploadReport) ->
 def _commit_one(
     session: Catalog, store: ExecutionStore, rid: str, clean: bool, progress: UploadCallback | None
 ) -> UploadReport:
+    """Commit one execution; what goes wrong is in the report.
+
+    Raises:
+        DerivaMLBusyError: another process is at it just now.
+    """
     try:
         run = reopen(session, store, rid)
         if run.registered.status is S.Aborted:  # given up, offline or by somebody in the catalog, which knows it now
@@ -94,10 +148,16 @@ def _commit_one(
             report.notes.append(f"{rid}, begun offline, is {run.rid} in the catalog")
         return report
     except DerivaMLException as error:
-        report = UploadReport(execution_rids=[rid], errors=[f"{rid}: {error}"])
-        if store.get(rid) is not None:
-            _count_failed(store, rid, report, getattr(error, "failures", {}))
-        return report
+        if isinstance(error, DerivaMLBusyError) and not _is_at_work(store, rid):
+            raise
+        return _report_failure(store, rid, error)
+
+
+def _report_failure(store: ExecutionStore, rid: str, error: DerivaMLException) -> UploadReport:
+    report = UploadReport(execution_rids=[rid], errors=[f"{rid}: {error}"])
+    if store.get(rid) is not None:
+        _count_failed(store, rid, report, getattr(error, "failures", {}))
+    return report
 
 
 def _given_up(run: Run) -> list[str]:

@@ -47,6 +47,7 @@ def test_a_living_run_and_a_living_commit_are_not_moved_from_elsewhere(local_lab
                 exe.update_status(move)
         with pytest.raises(DerivaMLBusyError, match="cannot be committed here"):
             exe.commit_output_assets()
+        assert "cannot be committed here" in local_lab.commit_pending_executions(execution_rids=rid).errors[0]
         exe.update_status("Running", "a message is free")
         record, (snapshot,) = local_lab.lookup_execution(rid), local_lab.list_executions()
         for move in ("Pending_Upload", "Stopped", "Failed", "Aborted"):
@@ -62,8 +63,15 @@ def test_a_living_run_and_a_living_commit_are_not_moved_from_elsewhere(local_lab
             exe.update_status("Failed", "not from here")
         with pytest.raises(DerivaMLBusyError, match="cannot be moved: process"):
             local_lab.lookup_execution(rid).update_status("Uploaded")
+        upload = subprocess.Popen(
+            [sys.executable, "-m", "deriva_ml.cli.upload"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert upload.stderr is not None
+        assert f"Execution {rid}: another process commits it just now; waiting" in upload.stderr.readline()
         print(file=run.stdin, flush=True)
         assert run.stdout.readline().strip() == "Uploaded"
+    said, wrong = upload.communicate(timeout=60)
+    assert (upload.returncode, f"{rid} was committed by another process meanwhile" in said) == (0, True), said + wrong
     assert {a.filename: a.length for a in exe.list_assets("Output") if a.asset_table == "Image"} == {
         "model.pt": 9,
         "late.txt": 4,
