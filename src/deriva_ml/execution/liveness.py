@@ -27,7 +27,7 @@ from deriva_ml.environment.host import this_process
 from deriva_ml.errors import DerivaMLBusyError, DerivaMLReadOnlyError
 from deriva_ml.files import with_advice
 
-_GUARD = threading.Lock()
+_GUARD = threading.RLock()  # whoever has it may be told to collect garbage, which lets go of locks
 _HELD: dict[str, Lock] = {}
 """The locks that this process holds, by file."""
 
@@ -40,7 +40,7 @@ _KIND = 3 if sys.platform == "darwin" else 0
 def _forget_parent() -> None:
     """In a forked child: the locks are the parent's, and no thread of the parent holds the guard here."""
     global _GUARD
-    _GUARD = threading.Lock()
+    _GUARD = threading.RLock()
     _HELD.clear()
 
 

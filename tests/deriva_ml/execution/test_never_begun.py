@@ -66,6 +66,21 @@ def test_a_killed_creator_leaves_nothing_to_wait_for(
     assert [snapshot.status for snapshot in local_lab.list_executions()] == [status]
 
 
+def test_locks_may_be_let_go_of_as_garbage_while_one_is_taken(local_lab: DerivaML, home: Path) -> None:
+    """A collection may begin wherever something is made, also where the guard of the locks is held."""
+    end = (
+        "import gc; from deriva_ml.execution import liveness\n"
+        "ring = [exe]; ring.append(ring); del exe, ring\n"
+        "with liveness._GUARD: gc.collect()\n"
+        "print('went on')"
+    )
+    code = CREATE.format(end=end)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "online"], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout.split()[1:] == ["went", "on"], done.stderr
+
+
 def test_one_that_was_left_in_order_begins_elsewhere(local_lab: DerivaML, home: Path) -> None:
     rid = created(home, "")
     (stale,) = local_lab.find_stale_executions()
