@@ -51,15 +51,13 @@ def in_catalog(run: Run, entries: Sequence[Entry]) -> set[str]:
     sent = [entry for entry in entries if entry.state is EntryState.SEALED and entry.rid]
     if run.session.offline:
         return there | {entry.key for entry in sent}
-    model = run.session.model()  # a table that is gone has taken its assets with it
-    sent = [entry for entry in sent if model.table(TableName(entry.schema, entry.table)) is not None]
     return there | linked(run, sent) | _written(run, sent)
 
 
 def linked(run: Run, entries: Sequence[Entry]) -> set[str]:
     """Return the keys of those entries that the catalog links to this run as its outputs."""
     there = set[str]()
-    for group in groups(run, entries):
+    for group in groups(run, _placed(run, entries)):
         column = group.link_column(group.roles)
         where = {column: list(group.assets), "Execution": run.rid, "Asset_Role": str(AssetRole.output)}
         found = _those(run, group.roles.name, column, where)
@@ -70,10 +68,16 @@ def linked(run: Run, entries: Sequence[Entry]) -> set[str]:
 def _written(run: Run, entries: Sequence[Entry]) -> set[str]:
     """Return the keys of those entries whose own rows the catalog has."""
     there = set[str]()
-    for group in groups(run, entries):
+    for group in groups(run, _placed(run, entries)):
         found = _those(run, group.table.name, "RID", {"RID": list(group.new)})
         there |= {entry.key for entry in group.entries if entry.rid in found}
     return there
+
+
+def _placed(run: Run, entries: Sequence[Entry]) -> list[Entry]:
+    """Return those entries whose tables the catalog has: one that is gone has taken its assets with it."""
+    model = run.session.model()
+    return [entry for entry in entries if model.table(TableName(entry.schema, entry.table)) is not None]
 
 
 def _those(run: Run, table: TableName, column: str, where: Mapping[str, Any]) -> set[str]:
