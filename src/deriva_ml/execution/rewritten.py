@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.rows import select
@@ -16,12 +17,17 @@ from deriva_ml.execution.manifest import Entry, EntryState
 from deriva_ml.execution.plan import groups
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staging import is_another, stamp
+from deriva_ml.files import sha256_of
 from deriva_ml.names import TableName
 
 
 def take_again(run: Run) -> list[str]:
     """Let what was written again be sealed again, or be an output of its own; return what is to be said of it."""
-    changed = [entry for entry in run.staged.sealed_from_staged() if _is_rewritten(run, entry)]
+    changed = [
+        entry
+        for entry in run.staged.sealed_from_staged()
+        if entry.staged != entry.sealed and is_rewritten(run.folder / entry.staged, entry.source_stamp, entry.sha256)
+    ]
     if not changed:
         return []
     there = in_catalog(run, changed)
@@ -39,10 +45,9 @@ def take_again(run: Run) -> list[str]:
     return [f"{entry.label} was written again after it was sent: the catalog has both" for entry in kept]
 
 
-def _is_rewritten(run: Run, entry: Entry) -> bool:
-    """Return whether the staged file of a sealed entry is another one than that which was sealed."""
-    path = run.folder / entry.staged
-    return entry.staged != entry.sealed and path.is_file() and is_another(entry.source_stamp or "", stamp(path))
+def is_rewritten(path: Path, sealed: str | None, sha256: str | None) -> bool:
+    """Return whether a staged file holds something else than when it was sealed, with that stamp and checksum; a touch is no writing."""
+    return path.is_file() and is_another(sealed or "", stamp(path)) and sha256_of(path) != sha256
 
 
 def in_catalog(run: Run, entries: Sequence[Entry]) -> set[str]:

@@ -192,13 +192,14 @@ class Staged:
         """Return the entries that were sealed from files of which the user has the staged path, and that may be there still."""
         return self._select("state IN ('sealed', 'uploaded') AND mode IN ('new', 'copy') AND source_stamp IS NOT NULL")
 
-    def stamps(self, staged: Iterable[str]) -> dict[str, str | None]:
-        """Return what is registered of these staged places: the stamps of their files when they were sealed."""
+    def sealed_as(self, staged: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
+        """Return what is registered of these staged places: stamp and SHA-256 of their files when they were sealed last."""
         sql = (
-            "SELECT staged, max(source_stamp) FROM entries WHERE execution = ? AND staged IN (SELECT value FROM json_each(?)) "
-            "GROUP BY staged"
+            "SELECT staged, source_stamp, sha256 FROM entries WHERE execution = ? AND staged IN (SELECT value FROM json_each(?)) "
+            "ORDER BY id"
         )
-        return dict(self.database.connection().execute(sql, (self.rid, json.dumps(list(staged)))))
+        rows = self.database.connection().execute(sql, (self.rid, json.dumps(list(staged))))
+        return {place: (stamp, sha256) for place, stamp, sha256 in rows}
 
     def by_id(self, numbers: Iterable[int]) -> dict[int, Entry]:
         """Return the entries with these ids."""

@@ -9,8 +9,9 @@ from pathlib import Path
 from deriva_ml.clock import iso, now
 from deriva_ml.execution.folders import sweep, take_away
 from deriva_ml.execution.report import UploadReport
+from deriva_ml.execution.rewritten import is_rewritten
 from deriva_ml.execution.run import Run
-from deriva_ml.execution.staging import COPYING, MANIFEST, is_another, stamp
+from deriva_ml.execution.staging import COPYING, MANIFEST
 from deriva_ml.files import write_whole
 
 _OURS = ("sealed", "commit", "downloaded-assets", MANIFEST)
@@ -56,14 +57,14 @@ def _ours(run: Run, stays: list[str]) -> Iterator[Path]:
     yield from (run.folder / name for name in _OURS)
     assets = run.folder / "assets"
     files = [path for path in assets.rglob("*") if path.is_symlink() or not path.is_dir()]
-    known = run.staged.stamps(path.relative_to(run.folder).as_posix() for path in files)
+    known = run.staged.sealed_as(path.relative_to(run.folder).as_posix() for path in files)
     others = [path for path in files if path.relative_to(run.folder).as_posix() not in known and path.suffix != COPYING]
     stays += map(str, others)
-    again = [path for path in files if _is_rewritten(path, known.get(path.relative_to(run.folder).as_posix()))]
+    again = [path for path in files if _is_again(path, known.get(path.relative_to(run.folder).as_posix()))]
     keep = {*others, *again}
     yield from [path for path in files if path not in keep] if keep else [assets]
 
 
-def _is_rewritten(path: Path, sealed: str | None) -> bool:
+def _is_again(path: Path, sealed: tuple[str | None, str | None] | None) -> bool:
     """Return whether a file was written again after it was sealed: the next commit takes it."""
-    return sealed is not None and not path.is_symlink() and is_another(sealed, stamp(path))
+    return sealed is not None and sealed[0] is not None and not path.is_symlink() and is_rewritten(path, *sealed)

@@ -129,3 +129,16 @@ def test_what_was_sent_is_not_taken_back(local_lab: DerivaML, workflow: Workflow
     exe.discard_asset(path)
     exe.commit_output_assets()
     assert (exe.status, contents(local_lab)) == (ExecutionStatus.Uploaded, ["version 1"])
+
+
+def test_a_touch_is_no_writing(local_lab: DerivaML, workflow: Workflow) -> None:
+    exe, path = staged(local_lab, workflow)
+    exe.commit_output_assets(clean_folder=False)
+    path.touch()
+    report = exe.commit_output_assets(clean_folder=False)
+    assert (report.total_uploaded, report.notes) == (0, [])
+    broken = staged(local_lab, workflow, "another")
+    broken_off("Uploaded")(broken[0])
+    broken[1].touch()
+    broken[0].commit_output_assets()
+    assert (contents(local_lab), broken[1].exists()) == (["another", "version 1"], False)
