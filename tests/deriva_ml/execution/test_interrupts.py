@@ -99,7 +99,7 @@ threads = [threading.Thread(target=work, args=(who,)) for who in "abc"]
 for thread in threads:
     thread.start()
 hits = number = 0
-end = time.monotonic() + 2
+end = time.monotonic() + 1
 while time.monotonic() < end:
     timer = threading.Timer(0.0002 * (number % 50), os.kill, (os.getpid(), signal.SIGINT))
     try:
