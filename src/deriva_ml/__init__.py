@@ -64,6 +64,7 @@ if TYPE_CHECKING:
         DerivaMLDirtyWorkflowError,
         DerivaMLException,
         DerivaMLExecutionError,
+        DerivaMLExecutionGone,
         DerivaMLFeatureNotFound,
         DerivaMLIntegrityError,
         DerivaMLInvalidTerm,
@@ -125,7 +126,7 @@ _PLACES = {
         DerivaMLAmbiguousAssociationException DerivaMLAuthenticationError DerivaMLBusyError
         DerivaMLCatalogError DerivaMLConfigurationError DerivaMLConflictError
         DerivaMLCycleError DerivaMLDataError DerivaMLDatasetNotFound
-        DerivaMLDirtyWorkflowError DerivaMLException DerivaMLExecutionError
+        DerivaMLDirtyWorkflowError DerivaMLException DerivaMLExecutionError DerivaMLExecutionGone
         DerivaMLFeatureNotFound DerivaMLIntegrityError DerivaMLInvalidTerm
         DerivaMLMaterializeLimitExceeded DerivaMLNoAssociationException DerivaMLNotFoundError
         DerivaMLOfflineError DerivaMLReadOnlyError DerivaMLRidsNotFound
@@ -176,6 +177,7 @@ __all__ = [
     "DerivaMLDirtyWorkflowError",
     "DerivaMLException",
     "DerivaMLExecutionError",
+    "DerivaMLExecutionGone",
     "DerivaMLFeatureNotFound",
     "DerivaMLIntegrityError",
     "DerivaMLInvalidTerm",
