@@ -12,6 +12,8 @@ import os
 import re
 from pathlib import Path
 
+from deriva_ml.errors import DerivaMLConfigurationError
+
 HOME_VARIABLE = "DERIVA_ML_HOME"
 HOME_NAME = ".deriva-ml"
 SAVE_RID_VARIABLE = "DERIVA_ML_SAVE_EXECUTION_RID"
@@ -22,12 +24,20 @@ def find_home(working_dir: str | Path | None = None) -> Path:
     """Return the folder that holds the state: the argument, ``DERIVA_ML_HOME``, the nearest ``.deriva-ml``, the user's.
 
     The nearest one is looked for in the current folder and those above it. Nothing is created.
+
+    Raises:
+        DerivaMLConfigurationError: the current folder is to say where it is, and does not exist any more.
     """
     if working_dir is not None:
         return Path(working_dir).expanduser().absolute()
     if named := os.environ.get(HOME_VARIABLE):
         return Path(named).expanduser().absolute()
-    here = Path.cwd()
+    try:
+        here = Path.cwd()
+    except FileNotFoundError as error:
+        raise DerivaMLConfigurationError(
+            "The current folder does not exist any more: change to another one, or name the folder with DERIVA_ML_HOME or working_dir."
+        ) from error
     for folder in (here, *here.parents):
         if (folder / HOME_NAME).is_dir():
             return folder / HOME_NAME

@@ -27,6 +27,13 @@ def test_the_users_home_is_the_last_choice(nowhere: Path) -> None:
     assert find_home() == nowhere / "user" / ".deriva-ml"
 
 
+def test_a_folder_that_is_gone_is_no_place_to_look_from(nowhere: Path) -> None:
+    (nowhere / "a" / "b" / "c").rmdir()
+    with pytest.raises(DerivaMLConfigurationError, match=r"does not exist any more.*DERIVA_ML_HOME"):
+        find_home()
+    assert find_home(nowhere / "here") == nowhere / "here"
+
+
 def test_the_nearest_one_comes_before_it(nowhere: Path) -> None:
     (nowhere / "a" / ".deriva-ml").mkdir()
     (nowhere / ".deriva-ml").mkdir()
