@@ -6,6 +6,7 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -29,6 +30,7 @@ from deriva_ml.execution.outputs import Outputs
 from deriva_ml.execution.pending import pending_of
 from deriva_ml.execution.record import ExecutionRecord
 from deriva_ml.execution.report import PendingSummary, UploadCallback, UploadReport
+from deriva_ml.execution.rewritten import entry_now
 from deriva_ml.execution.roles import assets_of
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.sealed_bag import seal_bag
@@ -384,7 +386,7 @@ class Execution:
             Grade = ml.feature_record_class("Image", "Grade")
             exe.add_features([Grade(Image="1-IMG1", Grade="Mild"), Grade(Image="1-IMG2", Grade="Severe")])
         """
-        return stage_features(self._run, features)
+        return stage_features(self._run, features, partial(entry_now, self._run))
 
     def discard_features(self, target_table: Any, feature_name: str, targets: Iterable[Any]) -> int:
         """Take back staged values of a feature about ``targets`` (RIDs, or staged files); return how many. Durable when it returns.

@@ -37,14 +37,16 @@ STAGED = "staged "
 FindEntry = Callable[[str | os.PathLike[str]], Entry | None]
 
 
-def stage_features(run: Run, records: Iterable[Any]) -> int:
+def stage_features(run: Run, records: Iterable[Any], find: FindEntry) -> int:
     """Check and stage values of one feature; return how many. A value is as durable as the staged files that it names.
+
+    ``find`` says which registered file a path names.
 
     Raises:
         DerivaMLValidationError: every problem of every record is named.
         DerivaMLTableNotFound: the feature's table is not in this catalog.
     """
-    values, files = _checked(run.session, run.rid, records, run.staging.find)
+    values, files = _checked(run.session, run.rid, records, find)
     if values is None:
         return 0
     run.staging.sync_written(run.staged.by_id(files).values())

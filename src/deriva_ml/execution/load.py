@@ -16,7 +16,7 @@ from deriva_ml.catalog.rows import Row, count, insert, select
 from deriva_ml.enums import AssetRole, ExecAssetType
 from deriva_ml.errors import DerivaMLConflictError, DerivaMLIntegrityError, DerivaMLUploadError
 from deriva_ml.execution import contradictions
-from deriva_ml.execution.identify import read_by_url
+from deriva_ml.execution.identify import identify, read_by_url
 from deriva_ml.execution.manifest import Entry
 from deriva_ml.execution.plan import AssetGroup, feature_rows
 from deriva_ml.execution.report import UploadProgress, listed
@@ -149,7 +149,11 @@ def _load_group(run: Run, group: AssetGroup) -> AssetGroup:
     skipped = {rid: entry for rid, entry in new.items() if rid not in written}
     if not skipped:
         return group
-    present = {row["RID"] for row in select(run.session, group.table.name, {"RID": list(skipped)}, columns=["RID"])}
+    rows = select(run.session, group.table.name, {"RID": list(skipped)}, columns=["RID", "URL"])
+    present = {row["RID"]: row["URL"] for row in rows}
+    strangers = {rid for rid, entry in skipped.items() if present.get(rid, entry.url) != entry.url}
+    if strangers:  # a catalog that was restored from an older copy has given their RIDs again
+        return _load_group(run, _named_anew(run, group, strangers))
     elsewhere = {entry.url or "": entry for rid, entry in skipped.items() if rid not in present}
     found = {row["URL"]: row["RID"] for row in read_by_url(run.session, group.table.name, elsewhere)}
     missing = elsewhere.keys() - found.keys()
@@ -161,6 +165,12 @@ def _load_group(run: Run, group: AssetGroup) -> AssetGroup:
         replace(entry, rid=found[entry.url], reused=True) if entry.url in found else entry for entry in group.entries
     ]
     return replace(group, entries=tuple(run.staged.save(remapped) if found else remapped))
+
+
+def _named_anew(run: Run, group: AssetGroup, rids: Collection[str]) -> AssetGroup:
+    """Give the assets that have these RIDs other ones, and write them down."""
+    anew = [replace(entry, rid=None) if entry.rid in rids else entry for entry in group.entries]
+    return replace(group, entries=tuple(run.staged.save(identify(run.session, anew))))
 
 
 def load_links(

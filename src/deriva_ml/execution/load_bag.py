@@ -30,7 +30,7 @@ from deriva_ml.execution.claim import claim
 from deriva_ml.execution.commit import commit
 from deriva_ml.execution.features import STAGED
 from deriva_ml.execution.incoming import unpacking
-from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.manifest import Entry, EntryState, Mode, numbered, plain_key
 from deriva_ml.execution.nested import Link, Nested
 from deriva_ml.execution.plan import ASSET_COLUMNS
 from deriva_ml.execution.recover import reopen
@@ -218,6 +218,7 @@ def _take_in(
     """Write into the store what it does not have yet: files first, then record, entries and values in one transaction."""
     staged = Staged(store, rid)
     known = {entry.key: entry for entry in staged.entries()}
+    keys, sealed = _apart(sealed, known)
     fresh = [
         _placed(store.folder(rid), sealed, entry, rids.get(entry.rid or "", entry.rid or ""))
         for entry in sealed.entries
@@ -242,8 +243,32 @@ def _take_in(
     else:
         with staged.writing() as connection:
             write(connection)
-    _take_features(session, store, staged, sealed)
+    _take_features(session, store, staged, sealed, keys)
     store.note(rid, "loaded bag", bag=sealed.uuid)
+
+
+def _apart(sealed: SealedBag, known: Mapping[str, Entry]) -> tuple[dict[str, str], SealedBag]:
+    """Give keys of their own to files that are here under their keys with other bytes: what was written again between two seals is a second output.
+
+    Returns the new keys by the old ones, and the bag with them. A bag that is loaded again finds the same keys.
+    """
+    taken = dict(known)
+    keys: dict[str, str] = {}
+    for entry in sealed.entries:
+        keys[entry.key] = key = _free_key(entry, taken)
+        taken[key] = replace(entry, key=key)
+    files = {keys.get(key, key): path for key, path in sealed.files.items()}
+    return keys, replace(
+        sealed, entries=tuple(replace(each, key=keys[each.key]) for each in sealed.entries), files=files
+    )
+
+
+def _free_key(entry: Entry, taken: Mapping[str, Entry]) -> str:
+    key, number = entry.key, 1
+    while key in taken and taken[key].sha256 not in (None, entry.sha256):
+        number += 1
+        key = numbered(plain_key(entry.key), number)
+    return key
 
 
 def _says_more(entry: Entry, known: Entry) -> bool:
@@ -267,8 +292,10 @@ def _placed(folder: Path, sealed: SealedBag, entry: Entry, rid: str) -> Entry:
     return replace(entry, staged=name, sealed=name, rid=rid)
 
 
-def _take_features(session: Catalog, store: ExecutionStore, staged: Staged, sealed: SealedBag) -> None:
-    """Stage the feature values of the bag that are not there yet, some hundreds at a time."""
+def _take_features(
+    session: Catalog, store: ExecutionStore, staged: Staged, sealed: SealedBag, keys: Mapping[str, str]
+) -> None:
+    """Stage the feature values of the bag that are not there yet, some hundreds at a time; ``keys`` are those of its files here."""
     ids = {entry.key: entry.id for entry in staged.entries()}
     named = {entry.rid: (ids[entry.key], entry.key) for entry in sealed.entries}
     for about in sealed.record["features"]:
@@ -279,7 +306,8 @@ def _take_features(session: Catalog, store: ExecutionStore, staged: Staged, seal
                 _take_batch(session, store, staged, batch)
                 batch = []
         _take_batch(session, store, staged, batch)
-    values = [homeless.value_of(each, ids) for each in sealed.record.get("values", ())]
+    here = {**ids, **{key: ids[now] for key, now in keys.items()}}
+    values = [homeless.value_of(each, here) for each in sealed.record.get("values", ())]
     for _, group in groupby(values, lambda each: (each.schema, each.table)):
         _take_batch(session, store, staged, list(group))
 

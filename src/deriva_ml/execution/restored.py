@@ -38,9 +38,9 @@ def bring_again(run: Run) -> bool:
     with run.staged.writing() as connection:
         for entry in back:
             run.staged.write(connection, entry)
-        run.staged.stage_again(connection)
+        unnamed = run.staged.stage_again(connection, {entry.id for entry in missing} - {entry.id for entry in back})
     if gone:
-        run.store.note(run.rid, STEP, files=gone)
+        run.store.note(run.rid, STEP, files=gone, values=unnamed)
     why = "the catalog, an older copy, lacks what was committed"
     log.warning("Execution %s: %s. The next commit brings what is still here%s.", run.rid, why, _without(gone))
     run.store.adopt(run.rid, ExecutionStatus.Pending_Upload, why)
@@ -50,8 +50,11 @@ def bring_again(run: Run) -> bool:
 
 def lost(run: Run) -> list[str]:
     """Return what is to be said of outputs that the catalog has lost, and that are not here any more."""
-    found = [name for step, detail in run.store.journal(run.rid) if step == STEP for name in detail["files"]]
-    return [f"lost with a newer copy of the catalog: {', '.join(dict.fromkeys(found))}"] if found else []
+    found = [detail for step, detail in run.store.journal(run.rid) if step == STEP]
+    files = dict.fromkeys(name for detail in found for name in detail["files"])
+    values = sum(detail["values"] for detail in found)
+    named = f", with the feature values that name them ({values})" if values else ""
+    return [f"lost with a newer copy of the catalog: {', '.join(files)}{named}"] if files else []
 
 
 def _without(gone: list[str]) -> str:
@@ -64,7 +67,10 @@ def _lacks_values(run: Run) -> Iterator[bool]:
 
 
 def _with_bytes(run: Run, entry: Entry) -> Entry | None:
-    """Return a committed entry as one that is sealed, where its bytes are here, or can be made again; else None."""
+    """Return a committed entry as one that is sealed, where its bytes are here, or can be made again; else None.
+
+    Its RID may have been given again since.
+    """
     path = run.folder / (entry.sealed or "")
     if not entry.sealed or not path.is_file():
         content = logged_again(run.staged, entry)
@@ -72,4 +78,4 @@ def _with_bytes(run: Run, entry: Entry) -> Entry | None:
             return None
         make_folder(path.parent)
         write_whole(path, content)
-    return replace(entry, state=EntryState.SEALED, uploaded_at=None, reused=False)
+    return replace(entry, state=EntryState.SEALED, rid=None, url=None, uploaded_at=None, reused=False)

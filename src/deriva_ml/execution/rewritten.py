@@ -7,27 +7,29 @@ is the user's own, and was read when it was sealed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deriva_ml.catalog.rows import select
 from deriva_ml.enums import AssetRole
-from deriva_ml.execution.manifest import Entry, EntryState
+from deriva_ml.errors import DerivaMLBusyError
+from deriva_ml.execution import liveness
+from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.plan import groups
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staging import is_another, stamp
 from deriva_ml.files import sha256_of
 from deriva_ml.names import TableName
 
+_WRITTEN = (Mode.NEW, Mode.COPY)
+"""Files of which the user has the staged path."""
+
 
 def take_again(run: Run) -> list[str]:
     """Let what was written again be sealed again, or be an output of its own; return what is to be said of it."""
-    changed = [
-        entry
-        for entry in run.staged.sealed_from_staged()
-        if entry.staged != entry.sealed and is_rewritten(run.folder / entry.staged, entry.source_stamp, entry.sha256)
-    ]
+    changed = [entry for entry in run.staged.sealed_from_staged() if was_rewritten(run, entry)]
     if not changed:
         return []
     there = in_catalog(run, changed)
@@ -43,6 +45,23 @@ def take_again(run: Run) -> list[str]:
             run.staged.write(connection, replace(_open(entry), key=place.key))
     run.staging.write_manifest()
     return [f"{entry.label} was written again after it was sent: the catalog has both" for entry in kept]
+
+
+def was_rewritten(run: Run, entry: Entry) -> bool:
+    """Return whether the staged file of an entry was written again since a commit has sealed it."""
+    if entry.state is EntryState.PENDING or entry.mode not in _WRITTEN or entry.source_stamp is None:
+        return False
+    return entry.staged != entry.sealed and is_rewritten(run.folder / entry.staged, entry.source_stamp, entry.sha256)
+
+
+def entry_now(run: Run, path: Any) -> Entry | None:
+    """Return the file that a path names as it is now: one that was written again since it was sent is another one."""
+    entry = run.staging.find(path)
+    if entry is None or not was_rewritten(run, entry):
+        return entry
+    with suppress(DerivaMLBusyError), liveness.holding(run.lock_file("commit"), "A file that was written again waits"):
+        take_again(run)  # unless a commit is going on: the value is about what that has sealed
+    return run.staging.find(path)
 
 
 def is_rewritten(path: Path, sealed: str | None, sha256: str | None) -> bool:

@@ -27,7 +27,7 @@ from deriva_ml.execution.references import dangling
 from deriva_ml.execution.report import UploadProgress, listed
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staged import Registration, Staged
-from deriva_ml.execution.staging import file_of, has_changed, link, reused_path, stamp, was_written
+from deriva_ml.execution.staging import file_of, has_changed, is_another, link, reused_path, stamp, was_written
 from deriva_ml.files import BLOCK, copy_hashed, fsync_folder, hash_file, make_folder, write_whole
 from deriva_ml.names import TableName
 
@@ -137,6 +137,12 @@ def _missing(entry: Entry, path: Path) -> str:
     )
 
 
+def _is_same(source: str, path: Path) -> bool:
+    """Return whether a path that was registered leads to this very file now; what its number says may be of one that is gone."""
+    other = Path(source)
+    return other.exists() and other.samefile(path)
+
+
 class _RegisteredAgain:
     """Tells of linked files that have changed and were registered again, under whatever name or path, here or by another run.
 
@@ -158,15 +164,18 @@ class _RegisteredAgain:
     def problem(self, entry: Entry, path: Path) -> Iterable[str]:
         """Yield what is wrong with a link that has changed."""
         source = entry.source or str(path)
-        same = {*self._by_file.get(source, ()), *self._by_file.get(file_of(stamp(path)), ())}
+        others = [each for each in self._by_file.get(file_of(stamp(path)), ()) if _is_same(each.source, path)]
+        same = {*self._by_file.get(source, ()), *others}
         if any(each.execution == self._run.rid and each.id != entry.id for each in same):
             yield reused_path(Path(source), entry)
             return
         for each in same:
-            if each.execution != self._run.rid and each.id > entry.id and each.source_stamp != entry.source_stamp:
+            later = each.execution != self._run.rid and each.id > entry.id
+            if later and is_another(entry.source_stamp or "", each.source_stamp):
                 yield (
-                    f"{entry.label}: {source} has changed since, and execution {each.execution} has registered it as it is now. Put back what "
-                    "this run wrote, or give it up with `exe.discard_asset(path)`. `copy_file=True` keeps each version as it is"
+                    f"{entry.label}: {source} was written again since, and execution {each.execution} has registered it as it is now. Put back "
+                    "what this run wrote; if it is that, register it here once more (`exe.asset_file_path`); or give it up with "
+                    "`exe.discard_asset(path)`. `copy_file=True` keeps each version as it is"
                 )
                 return
 

@@ -6,7 +6,7 @@ The tables live in the workspace's store. Every method that returns has its chan
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -173,8 +173,11 @@ class Staged:
         return self._select("source = ?", source)
 
     def registrations(self) -> list[Registration]:
-        """Return what all executions of the workspace have registered from files of the user's, and not taken back."""
-        sql = "SELECT execution, id, source, source_stamp FROM entries WHERE source IS NOT NULL AND source_stamp IS NOT NULL AND state != 'dropped'"
+        """Return what all executions of the workspace that were not given up have registered from files of the user's."""
+        sql = (
+            "SELECT entries.execution, id, source, source_stamp FROM entries JOIN executions ON executions.rid = execution "
+            "WHERE source IS NOT NULL AND source_stamp IS NOT NULL AND state != 'dropped' AND status != 'Aborted'"
+        )
         return [Registration(*row) for row in self.database.connection().execute(sql)]
 
     def outdated(self, source: str, stamp: str) -> list[Entry]:
@@ -195,8 +198,8 @@ class Staged:
     def sealed_as(self, staged: Iterable[str]) -> dict[str, tuple[str | None, str | None]]:
         """Return what is registered of these staged places: stamp and SHA-256 of their files when they were sealed last."""
         sql = (
-            "SELECT staged, source_stamp, sha256 FROM entries WHERE execution = ? AND staged IN (SELECT value FROM json_each(?)) "
-            "ORDER BY id"
+            "SELECT staged, source_stamp, sha256 FROM entries WHERE execution = ? AND state != 'dropped' "
+            "AND staged IN (SELECT value FROM json_each(?)) ORDER BY id"
         )
         rows = self.database.connection().execute(sql, (self.rid, json.dumps(list(staged))))
         return {place: (stamp, sha256) for place, stamp, sha256 in rows}
@@ -361,11 +364,17 @@ class Staged:
         rows = self.database.connection().execute(sql, (self.rid,))
         return {(schema, table): number for schema, table, number in rows}
 
-    def stage_again(self, connection: apsw.Connection) -> None:
-        """Let the feature values that the catalog was given wait to be committed once more."""
+    def stage_again(self, connection: apsw.Connection, gone: Collection[int]) -> int:
+        """Let the feature values that the catalog was given wait to be committed once more; give up, and count, those that name files ``gone``."""
+        sql = "SELECT id, assets FROM features WHERE execution = ? AND state = 'uploaded' AND assets != '{}'"
+        named = [
+            row for row, assets in connection.execute(sql, (self.rid,)) if set(gone) & set(json.loads(assets).values())
+        ]
+        connection.executemany("UPDATE features SET state = 'dropped' WHERE id = ?", [(row,) for row in named])
         connection.execute(
             "UPDATE features SET state = 'pending' WHERE execution = ? AND state = 'uploaded'", (self.rid,)
         )
+        return len(named)
 
     def newest_feature(self) -> int:
         """Return the id of the feature value staged last; 0 when there is none."""

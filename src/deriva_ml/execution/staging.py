@@ -6,6 +6,7 @@ The user's file is never moved, changed or written through. File first, row seco
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 import threading
@@ -28,8 +29,8 @@ from deriva_ml.forks import generation
 from deriva_ml.names import safe_file_name
 
 MANIFEST = "asset-manifest.json"
-COPYING = ".copy"
-"""The suffix of a copy that is not registered yet."""
+COPYING = re.compile(r"\.[0-9a-f]{16}\.copy")
+"""What a copy is called that is not registered yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +250,7 @@ class Staging:
 
     def _copied(self, source: Path, table: TableModel) -> tuple[Path, Digest]:
         """Copy the user's file into the staging folder, under a name of its own, and return that, and what it holds."""
-        target = self.folder / "assets" / table.name.name / f".{secrets.token_hex(8)}{COPYING}"
+        target = self.folder / "assets" / table.name.name / f".{secrets.token_hex(8)}.copy"
         while True:
             self._folder(target)
             try:

@@ -58,7 +58,11 @@ def _ours(run: Run, stays: list[str]) -> Iterator[Path]:
     assets = run.folder / "assets"
     files = [path for path in assets.rglob("*") if path.is_symlink() or not path.is_dir()]
     known = run.staged.sealed_as(path.relative_to(run.folder).as_posix() for path in files)
-    others = [path for path in files if path.relative_to(run.folder).as_posix() not in known and path.suffix != COPYING]
+    others = [
+        path
+        for path in files
+        if path.relative_to(run.folder).as_posix() not in known and not COPYING.fullmatch(path.name)
+    ]
     stays += map(str, others)
     again = [path for path in files if _is_again(path, known.get(path.relative_to(run.folder).as_posix()))]
     keep = {*others, *again}

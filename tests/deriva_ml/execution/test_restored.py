@@ -14,6 +14,7 @@ from deriva_ml.catalog.rows import delete
 from deriva_ml.cli import mark, status, upload
 from deriva_ml.errors import DerivaMLExecutionGone
 from deriva_ml.execution import Execution, ExecutionStatus, liveness
+from deriva_ml.execution.executions import Executions
 from deriva_ml.execution.run import lock_file
 from deriva_ml.names import TableName
 
@@ -157,3 +158,38 @@ def test_how_a_run_ended_is_kept_whoever_settles_it(local_lab: DerivaML, workflo
     assert record.status is S.Uploaded
     assert "run failed" in (record.status_detail or "")
     assert "the node was reinstalled" in (record.status_detail or "")
+
+
+def test_values_about_files_that_are_gone_go_with_them(local_lab: DerivaML, workflow: Workflow, copies: Copies) -> None:
+    exe = staged(local_lab, workflow)
+    exe.add_features(
+        [local_lab.feature_record_class("Image", "Grade")(Image=exe.asset_file_path("Image", "a.txt"), Grade="Mild")]
+    )
+    copies.keep()
+    exe.commit_output_assets()
+    report = copies.restore().resume_execution(exe.execution_rid).commit_output_assets()
+    assert any("Image/a.txt, with the feature values that name them (1)" in note for note in report.notes)
+    assert exe.status is S.Uploaded
+
+
+def test_rids_of_files_that_were_given_again_are_not_taken_for_ours(
+    local_lab: DerivaML, workflow: Workflow, copies: Copies, tmp_path: Path
+) -> None:
+    exe = staged(local_lab, workflow)
+    copies.keep()
+    exe.commit_output_assets(clean_folder=False)
+    rids = {asset.asset_rid for asset in exe.list_assets("Output")}
+    lab = copies.restore()
+    other = Executions(lab.session, tmp_path / "elsewhere", tmp_path / "elsewhere" / "cache").create(
+        None, workflow, {"description": "of another machine"}, False
+    )
+    with other:
+        for number in range(6):
+            other.asset_file_path("Image", f"other-{number}.txt").write_text(f"other {number}")
+    other.commit_output_assets()
+    theirs = {asset.asset_rid: asset.filename for asset in other.list_assets("Output")}
+    assert rids & theirs.keys()
+    lab.resume_execution(exe.execution_rid).commit_output_assets()
+    ours = {asset.filename: asset.asset_rid for asset in lab.list_execution_assets(exe.execution_rid, "Output")}
+    assert not any(name.startswith("other") for name in ours)
+    assert lab.session.hatrac("GET", lab.lookup_asset(ours["a.txt"]).url).body == b"a"

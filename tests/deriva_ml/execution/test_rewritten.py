@@ -11,6 +11,7 @@ from deriva_ml import DerivaML, DerivaMLValidationError, UploadProgress, Workflo
 from deriva_ml.asset.path import AssetFilePath
 from deriva_ml.errors import DerivaMLUploadError
 from deriva_ml.execution import Execution, ExecutionStatus, commit, load
+from deriva_ml.execution.executions import Executions
 
 
 def broken_off(phase: str) -> Callable[[Execution], None]:
@@ -142,3 +143,42 @@ def test_a_touch_is_no_writing(local_lab: DerivaML, workflow: Workflow) -> None:
     broken[1].touch()
     broken[0].commit_output_assets()
     assert (contents(local_lab), broken[1].exists()) == (["another", "version 1"], False)
+
+
+def test_a_value_is_about_the_file_as_it_is_when_it_is_staged(local_lab: DerivaML, workflow: Workflow) -> None:
+    exe, path = staged(local_lab, workflow)
+    grade = local_lab.feature_record_class("Image", "Grade")
+    exe.add_features([grade(Image=path, Grade="Mild")])
+    exe.commit_output_assets(clean_folder=False)
+    path.write_text("version 2")
+    exe.add_features([grade(Image=path, Grade="Severe")])
+    exe.commit_output_assets()
+    grades = {value.Image: value.Grade for value in local_lab.feature_values("Image", "Grade")}
+    found = {
+        local_lab.session.hatrac("GET", each.url).body: grades[each.asset_rid]
+        for each in local_lab.list_assets("Image")
+    }
+    assert found == {b"version 1": "Mild", b"version 2": "Severe"}
+
+
+def test_what_was_written_again_between_two_seals_is_a_second_output_elsewhere(
+    local_lab: DerivaML, workflow: Workflow, tmp_path: Path
+) -> None:
+    exe, path = staged(local_lab, workflow)
+    exe.seal(tmp_path / "one.zip")
+    path.write_text("version 2")
+    exe.seal(tmp_path / "two.zip")
+    elsewhere = Executions(local_lab.session, tmp_path / "elsewhere", tmp_path / "elsewhere" / "cache")
+    for name in ("one", "two", "two", "one"):
+        assert elsewhere.load_bag(tmp_path / f"{name}.zip").errors == []
+    assert contents(local_lab) == ["version 1", "version 2"]
+
+
+def test_what_a_discarded_path_holds_is_the_users(local_lab: DerivaML, workflow: Workflow) -> None:
+    exe, path = staged(local_lab, workflow)
+    exe.discard_asset(path)
+    path.write_text("mine")
+    path.with_name("notes.copy").write_text("mine as well")
+    exe.log_metrics(loss=0.5)
+    exe.commit_output_assets()
+    assert (path.read_text(), path.with_name("notes.copy").read_text()) == ("mine", "mine as well")

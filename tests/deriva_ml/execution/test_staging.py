@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -371,3 +372,36 @@ def test_a_file_of_another_run_is_copied_as_it_goes_when_that_is_committed(
     first.commit_output_assets()
     assert not path.exists()
     assert second.commit_output_assets().total_uploaded == 1
+
+
+@pytest.mark.parametrize("how", ["copied with its time", "the other was given up"])
+def test_a_file_that_several_runs_register_may_be_put_there_again(
+    local_lab: DerivaML, workflow: Workflow, tmp_path: Path, how: str
+) -> None:
+    source, runs = tmp_path / "config.yaml", []
+    source.write_text("lr: 0.1")
+    for number in range(2):
+        with local_lab.create_execution(workflow=workflow) as run:
+            if number and how == "copied with its time":
+                shutil.copy2(source, tmp_path / "beside")
+                (tmp_path / "beside").replace(source)
+            elif number:
+                source.touch()
+            run.asset_file_path("Image", source)
+        runs.append(run)
+    if how == "the other was given up":
+        runs[1].abort("a mistake")
+    assert local_lab.commit_pending_executions().errors == []
+
+
+def test_a_file_that_got_the_number_of_one_that_is_gone_is_another_file(exe: Execution, elsewhere: Path) -> None:
+    """File systems give the numbers of files again: only a path that leads there now names the same file."""
+    gone, log = elsewhere / "gone.txt", elsewhere / "log.txt"
+    gone.write_text("an epoch")
+    exe.asset_file_path("Image", gone, copy_file=True)
+    gone.rename(log)
+    log.write_text("a log")
+    exe.asset_file_path("Image", log)
+    log.write_text("a longer log")
+    exe.execution_stop()
+    assert exe.commit_output_assets().total_uploaded == 2
