@@ -265,6 +265,8 @@ def _apart(sealed: SealedBag, known: Mapping[str, Entry]) -> tuple[dict[str, str
 
 def _free_key(entry: Entry, taken: Mapping[str, Entry]) -> str:
     key, number = entry.key, 1
+    if entry.mode is Mode.RECORD:  # what describes the run names its RID once it has one
+        return key
     while key in taken and taken[key].sha256 not in (None, entry.sha256):
         number += 1
         key = numbered(plain_key(entry.key), number)

@@ -154,9 +154,9 @@ def _reconcile(run: Run) -> None:
     here, there = run.registered.status, said.status
     passed = {S(row[1]) for row in run.store.history(run.rid)} | {S.Created}
     match verdict(here, there, passed):
-        case Verdict.AGREE:
+        case Verdict.AGREE | Verdict.TELL if here is S.Uploaded and bring_again(run):
             pass
-        case Verdict.TELL if here is S.Uploaded and bring_again(run):
+        case Verdict.AGREE:
             pass
         case Verdict.TELL if there in passed:
             tell_history(run)

@@ -9,7 +9,10 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 
+import apsw
+
 from deriva_ml.catalog.rows import count
+from deriva_ml.enums import AssetRole
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
 from deriva_ml.execution.report import listed
 from deriva_ml.execution.rewritten import linked
@@ -27,23 +30,26 @@ STEP = "lost by the catalog"
 
 def bring_again(run: Run) -> bool:
     """Let what the catalog lacks of a committed run wait for a commit; say False where it lacks nothing."""
+    if not any(_lacks_assets(run)) and not any(_lacks_values(run)):
+        return False
     uploaded = [entry for entry in run.staged.entries(EntryState.UPLOADED) if entry.mode is not Mode.RECORD]
     there = linked(run, uploaded)
     missing = [entry for entry in uploaded if entry.key not in there]
-    values = any(_lacks_values(run))
-    if not missing and not values:
+    if not missing and not any(_lacks_values(run)):
         return False
     back = [entry for entry in (_with_bytes(run, each) for each in missing) if entry is not None]
     gone = sorted({entry.label for entry in missing} - {entry.label for entry in back})
-    with run.staged.writing() as connection:
+
+    def stage(connection: apsw.Connection) -> None:
         for entry in back:
             run.staged.write(connection, entry)
-        unnamed = run.staged.stage_again(connection, {entry.id for entry in missing} - {entry.id for entry in back})
-    if gone:
-        run.store.note(run.rid, STEP, files=gone, values=unnamed)
+        unnamed = run.staged.stage_again(connection, {each.id for each in missing} - {each.id for each in back})
+        if gone:
+            run.store.note_in(connection, run.rid, STEP, files=gone, values=unnamed)
+
     why = "the catalog, an older copy, lacks what was committed"
     log.warning("Execution %s: %s. The next commit brings what is still here%s.", run.rid, why, _without(gone))
-    run.store.adopt(run.rid, ExecutionStatus.Pending_Upload, why)
+    run.store.adopt(run.rid, ExecutionStatus.Pending_Upload, why, stage)
     run.row.tell(None, ExecutionStatus.Pending_Upload)
     return True
 
@@ -61,9 +67,19 @@ def _without(gone: list[str]) -> str:
     return f"; not here any more:\n{listed(gone)}\n" if gone else ""
 
 
+def _lacks_assets(run: Run) -> Iterator[bool]:
+    model = run.session.model()
+    for (schema, name), sent in run.staged.committed_assets().items():
+        table = TableName(schema, name)
+        if model.table(table) is not None:  # one that is gone has taken its assets with it
+            where = {"Execution": run.rid, "Asset_Role": str(AssetRole.output)}
+            yield count(run.session, model.asset_execution(table).name, where) < sent
+
+
 def _lacks_values(run: Run) -> Iterator[bool]:
-    for (schema, name), staged in run.staged.committed_features().items():
-        yield count(run.session, TableName(schema, name), {"Execution": run.rid}) < staged
+    for (schema, name), sent in run.staged.committed_features().items():
+        table = TableName(schema, name)
+        yield run.session.model().table(table) is not None and count(run.session, table, {"Execution": run.rid}) < sent
 
 
 def _with_bytes(run: Run, entry: Entry) -> Entry | None:

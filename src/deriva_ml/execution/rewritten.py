@@ -44,7 +44,7 @@ def take_again(run: Run) -> list[str]:
             place = run.staging.fresh(model.find_asset_table(TableName(entry.schema, entry.table)), entry.file_name)
             run.staged.write(connection, replace(_open(entry), key=place.key))
     run.staging.write_manifest()
-    return [f"{entry.label} was written again after it was sent: the catalog has both" for entry in kept]
+    return [f"{entry.label} was written again after it was sent: both are outputs" for entry in kept]
 
 
 def was_rewritten(run: Run, entry: Entry) -> bool:
@@ -75,15 +75,15 @@ def in_catalog(run: Run, entries: Sequence[Entry]) -> set[str]:
     sent = [entry for entry in entries if entry.state is EntryState.SEALED and entry.rid]
     if run.session.offline:
         return there | {entry.key for entry in sent}
-    return there | linked(run, sent) | _written(run, sent)
+    return there | linked(run, sent, AssetRole.output) | _written(run, sent)
 
 
-def linked(run: Run, entries: Sequence[Entry]) -> set[str]:
-    """Return the keys of those entries that the catalog links to this run as its outputs."""
+def linked(run: Run, entries: Sequence[Entry], *roles: str) -> set[str]:
+    """Return the keys of those entries that the catalog links to this run, in one of these roles, or in any."""
     there = set[str]()
     for group in groups(run, _placed(run, entries)):
         column = group.link_column(group.roles)
-        where = {column: list(group.assets), "Execution": run.rid, "Asset_Role": str(AssetRole.output)}
+        where = {column: list(group.assets), "Execution": run.rid, **({"Asset_Role": list(roles)} if roles else {})}
         found = _those(run, group.roles.name, column, where)
         there |= {entry.key for entry in group.entries if entry.rid in found}
     return there

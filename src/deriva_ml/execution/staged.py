@@ -358,6 +358,12 @@ class Staged:
             connection.executemany("UPDATE features SET state = 'dropped' WHERE id = ?", [(row,) for row in named])
         return len(named)
 
+    def committed_assets(self) -> dict[tuple[str, str], int]:
+        """Return how many assets of each table the catalog was given."""
+        sql = "SELECT schema, asset_table, count(DISTINCT rid) FROM entries WHERE execution = ? AND state = 'uploaded' GROUP BY 1, 2"
+        rows = self.database.connection().execute(sql, (self.rid,))
+        return {(schema, table): number for schema, table, number in rows}
+
     def committed_features(self) -> dict[tuple[str, str], int]:
         """Return how many feature values of each table the catalog was given."""
         sql = "SELECT schema, feature_table, count(*) FROM features WHERE execution = ? AND state = 'uploaded' GROUP BY 1, 2"

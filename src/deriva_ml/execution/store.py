@@ -301,12 +301,20 @@ class ExecutionStore:
                 self._write_state(connection, rid, Event.COMMITTED, was, became, detail, values)
             also(connection)
 
-    def adopt(self, rid: str, status: ExecutionStatus, detail: str | None) -> None:
-        """Take over the state that the catalog has, as somebody else drove the execution there."""
+    def adopt(
+        self,
+        rid: str,
+        status: ExecutionStatus,
+        detail: str | None,
+        also: Callable[[apsw.Connection], object] | None = None,
+    ) -> None:
+        """Take over the state that the catalog has, as somebody else drove the execution there; ``also`` writes in the same transaction."""
         with self.database.transaction() as connection:
             was = self._status(connection, rid)
             values = {"catalog_status": status.value, **({"error": detail} if status is ExecutionStatus.Failed else {})}
             self._write_state(connection, rid, _end_elsewhere(was, status), was, status, detail, values)
+            if also is not None:
+                also(connection)
 
     def annotate(self, rid: str, **values: Any) -> None:
         """Write columns of ``rid`` that are no state."""
@@ -379,7 +387,11 @@ class ExecutionStore:
     def note(self, rid: str, step: str, **detail: Any) -> None:
         """Append a step to the journal."""
         with self.database.transaction() as connection:
-            _journal(connection, rid, step, detail)
+            self.note_in(connection, rid, step, **detail)
+
+    def note_in(self, connection: apsw.Connection, rid: str, step: str, **detail: Any) -> None:
+        """Append a step to the journal in the transaction of ``connection``."""
+        _journal(connection, rid, step, detail)
 
     def note_end(self, rid: str, step: str, detail: Mapping[str, Any], told: ExecutionStatus | None) -> None:
         """Append the end of a run to the journal, with the state that the catalog was told, if it was."""

@@ -9,10 +9,11 @@ from pathlib import Path
 from deriva_ml.clock import iso, now
 from deriva_ml.execution.folders import sweep, take_away
 from deriva_ml.execution.report import UploadReport
-from deriva_ml.execution.rewritten import is_rewritten
+from deriva_ml.execution.rewritten import is_rewritten, take_again
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.staging import COPYING, MANIFEST
 from deriva_ml.files import write_whole
+from deriva_ml.names import written_out
 
 _OURS = ("sealed", "commit", "downloaded-assets", MANIFEST)
 """What deriva-ml alone puts into the folder of an execution. Beside the files in ``assets`` there may be others."""
@@ -21,6 +22,7 @@ _OURS = ("sealed", "commit", "downloaded-assets", MANIFEST)
 def tidy(run: Run, report: UploadReport, clean: bool) -> None:
     """Remove what the catalog has now, or leave a receipt; a failure here is a note, the commit is done."""
     try:
+        report.notes += take_again(run)
         if not clean:
             _leave_receipt(run, report)
         else:
@@ -63,7 +65,7 @@ def _ours(run: Run, stays: list[str]) -> Iterator[Path]:
         for path in files
         if path.relative_to(run.folder).as_posix() not in known and not COPYING.fullmatch(path.name)
     ]
-    stays += map(str, others)
+    stays += (written_out(str(path)) for path in others)
     again = [path for path in files if _is_again(path, known.get(path.relative_to(run.folder).as_posix()))]
     keep = {*others, *again}
     yield from [path for path in files if path not in keep] if keep else [assets]

@@ -193,3 +193,18 @@ def test_rids_of_files_that_were_given_again_are_not_taken_for_ours(
     ours = {asset.filename: asset.asset_rid for asset in lab.list_execution_assets(exe.execution_rid, "Output")}
     assert not any(name.startswith("other") for name in ours)
     assert lab.session.hatrac("GET", lab.lookup_asset(ours["a.txt"]).url).body == b"a"
+
+
+def test_a_copy_from_between_two_commits_gets_the_second_again(
+    local_lab: DerivaML, workflow: Workflow, copies: Copies
+) -> None:
+    exe = staged(local_lab, workflow)
+    exe.commit_output_assets(clean_folder=False)
+    copies.keep()
+    exe.asset_file_path("Image", "b.txt").write_text("b")
+    exe.commit_output_assets(clean_folder=False)
+    lab = copies.restore()
+    found = lab.resume_execution(exe.execution_rid)
+    assert (found.status, found.commit_output_assets().total_uploaded) == (S.Pending_Upload, 1)
+    assert sorted(asset.filename for asset in lab.list_assets("Image")) == ["a.txt", "b.txt"]
+    assert lab.resume_execution(exe.execution_rid).status is S.Uploaded
