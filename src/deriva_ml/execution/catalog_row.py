@@ -19,6 +19,7 @@ from deriva_ml.errors import (
     DerivaMLStateInconsistency,
     InvalidTransitionError,
 )
+from deriva_ml.execution.staged import Staged
 from deriva_ml.execution.states import Event, ExecutionStatus, allowed
 from deriva_ml.execution.store import ExecutionStore, Registered
 from deriva_ml.names import TableName, written_out
@@ -104,6 +105,11 @@ class CatalogRow:
             else f"The catalog has no execution {rid}, but the workspace {workspace} has: its row was deleted there, or an older copy of the "
             "catalog was restored."
         )
+        if not Staged(self._store, rid).has_pending():
+            return DerivaMLExecutionGone(
+                f"{what} Nothing waits here: what it committed went with the row, but for what {folder} still holds. Restore a newer copy of "
+                "the catalog, or let `ml.gc_executions()` forget it."
+            )
         return DerivaMLExecutionGone(
             f"{what} What it staged is in {folder}: `deriva-ml upload --seal --mode offline --execution {rid}` keeps all of it in one file, "
             f"a new run can register it, `deriva-ml mark {rid} Aborted --reason …` gives it up."

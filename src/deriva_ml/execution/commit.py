@@ -71,6 +71,7 @@ def commit(run: Run, *, clean: bool, progress: UploadCallback | None = None) -> 
         end_run(run)
         notes = take_again(run)
         if run.registered.status is S.Uploaded and not run.staged.has_pending():
+            run.row.status()  # which says so where the catalog has lost the run
             return UploadReport(execution_rids=[run.rid], notes=_not_taken(run))
         notes += check(run)
         run.staging.sync_written(run.staged.entries(EntryState.PENDING), once=True)  # before the state that promises it

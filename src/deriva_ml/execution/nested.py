@@ -47,6 +47,10 @@ class Nested:
             ends = {end: self._store.current_name(each[end]) for end in ("parent", "child")}
             _write(connection, Link(**{**each, **ends}), WAITS, known="NOTHING")
 
+    def tell_again(self, connection: apsw.Connection, rid: str) -> None:
+        """Let the links of an execution that the catalog was told of wait once more; inside a transaction."""
+        connection.execute("UPDATE nestings SET state = ? WHERE state = ? AND ? IN (parent, child)", (WAITS, TOLD, rid))
+
     def settle(self, before: Link, link: Link, state: str) -> None:
         """Write what became of a link that waited; its ends may have other names by now."""
         with self._store.database.transaction(durable=False) as connection:  # sent again, it changes nothing

@@ -6,19 +6,26 @@ The store says Uploaded and the catalog does not have the outputs. Telling it th
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import apsw
 
-from deriva_ml.catalog.rows import count
+from deriva_ml.catalog.rows import count, select
+from deriva_ml.dataset.resolve import resolve_specs
+from deriva_ml.dataset.spec import DatasetSpec
 from deriva_ml.enums import AssetRole
+from deriva_ml.errors import DerivaMLDataError
+from deriva_ml.execution.inputs import described
 from deriva_ml.execution.manifest import Entry, EntryState, Mode
+from deriva_ml.execution.nested import Nested
 from deriva_ml.execution.report import listed
 from deriva_ml.execution.rewritten import linked
 from deriva_ml.execution.run import Run
 from deriva_ml.execution.seal import logged_again
 from deriva_ml.execution.states import ExecutionStatus
+from deriva_ml.execution.waiting_inputs import WAITING_INPUTS
 from deriva_ml.files import make_folder, write_whole
 from deriva_ml.names import TableName
 
@@ -38,11 +45,14 @@ def bring_again(run: Run) -> bool:
     if not missing and not any(_lacks_values(run)):
         return False
     back = [entry for entry in (_with_bytes(run, each) for each in missing) if entry is not None]
-    gone = sorted({entry.label for entry in missing} - {entry.label for entry in back})
+    inputs, unread = _inputs(run)
+    gone = sorted({*({entry.label for entry in missing} - {entry.label for entry in back}), *unread})
 
     def stage(connection: apsw.Connection) -> None:
         for entry in back:
             run.staged.write(connection, entry)
+        run.store.note_in(connection, run.rid, WAITING_INPUTS, **inputs)
+        Nested(run.store).tell_again(connection, run.rid)
         unnamed = run.staged.stage_again(connection, {each.id for each in missing} - {each.id for each in back})
         if gone:
             run.store.note_in(connection, run.rid, STEP, files=gone, values=unnamed)
@@ -52,6 +62,34 @@ def bring_again(run: Run) -> bool:
     run.store.adopt(run.rid, ExecutionStatus.Pending_Upload, why, stage)
     run.row.tell(None, ExecutionStatus.Pending_Upload)
     return True
+
+
+def _inputs(run: Run) -> tuple[dict[str, list[dict[str, Any]]], list[str]]:
+    """Return the inputs that were added while the run went on, to be told again, and those that the catalog does not have any more."""
+    added = [detail for step, detail in run.store.journal(run.rid) if step == "input" and detail.get("dataset")]
+    datasets, unread = list[dict[str, Any]](), list[str]()
+    for each in added:
+        try:
+            (found,) = resolve_specs(run.session, [DatasetSpec(rid=each["dataset"], version=each["version"])])
+        except DerivaMLDataError:
+            unread.append(f"the input {each['dataset']}@{each['version']}")
+        else:
+            datasets.append(described(found))
+    assets = [{"rid": rid, "schema": schema, "table": table} for rid, schema, table, _ in run.staged.downloads()]
+    unknown = {each["rid"] for each in assets} - _known(run, assets)
+    unread += (f"the input {rid}" for rid in sorted(unknown))
+    return {"datasets": datasets, "assets": [each for each in assets if each["rid"] not in unknown]}, unread
+
+
+def _known(run: Run, assets: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return which of these assets the catalog has."""
+    tables, model = {(each["schema"], each["table"]) for each in assets}, run.session.model()
+    found = set[str]()
+    for name in (TableName(*table) for table in tables):
+        if model.table(name) is not None:
+            wanted = [each["rid"] for each in assets if (each["schema"], each["table"]) == (name.schema, name.name)]
+            found |= {row["RID"] for row in select(run.session, name, {"RID": wanted}, columns=["RID"])}
+    return found
 
 
 def lost(run: Run) -> list[str]:

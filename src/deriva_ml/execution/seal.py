@@ -174,8 +174,8 @@ class _RegisteredAgain:
             if later and is_another(entry.source_stamp or "", each.source_stamp):
                 yield (
                     f"{entry.label}: {source} was written again since, and execution {each.execution} has registered it as it is now. Put back "
-                    "what this run wrote; if it is that, register it here once more (`exe.asset_file_path`); or give it up with "
-                    "`exe.discard_asset(path)`. `copy_file=True` keeps each version as it is"
+                    "what this run wrote and register it here once more (`exe.asset_file_path`), or give it up with `exe.discard_asset(path)`. "
+                    "`copy_file=True` keeps each version as it is"
                 )
                 return
 

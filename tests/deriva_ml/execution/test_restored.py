@@ -208,3 +208,38 @@ def test_a_copy_from_between_two_commits_gets_the_second_again(
     assert (found.status, found.commit_output_assets().total_uploaded) == (S.Pending_Upload, 1)
     assert sorted(asset.filename for asset in lab.list_assets("Image")) == ["a.txt", "b.txt"]
     assert lab.resume_execution(exe.execution_rid).status is S.Uploaded
+
+
+def test_inputs_and_children_that_a_copy_lacks_are_told_again(
+    local_lab: DerivaML, workflow: Workflow, copies: Copies
+) -> None:
+    source, child = staged(local_lab, workflow, "source"), staged(local_lab, workflow, "child")
+    for each in (source, child):
+        each.commit_output_assets()
+    (asset,) = (each for each in local_lab.list_assets("Image") if each.filename == "source.txt")
+    with local_lab.create_execution(workflow=workflow) as exe:
+        copies.keep()
+        exe.download_asset(asset.asset_rid)
+        exe.add_nested_execution(child)
+        exe.asset_file_path("Image", "a.txt").write_text("a")
+    exe.commit_output_assets(clean_folder=False)
+    lab = copies.restore()
+    found = lab.resume_execution(exe.execution_rid)
+    found.commit_output_assets()
+    assert {each.filename for each in found.list_assets("Input")} == {"source.txt"}
+    assert [each.execution_rid for each in found.list_execution_children()] == [child.execution_rid]
+    assert "a.txt" in {each.filename for each in found.list_assets("Output")}
+
+
+def test_a_committed_run_that_the_catalog_has_lost_is_not_called_well(
+    local_lab: DerivaML, workflow: Workflow, home: Path
+) -> None:
+    local_lab.add_workflow(workflow)
+    DerivaML(working_dir=home).session.port.close()
+    copies = Copies(home, home.parent / "before the run")
+    copies.keep()
+    exe = staged(local_lab, workflow)
+    exe.commit_output_assets()
+    lab = copies.restore()
+    (error,) = lab.commit_pending_executions(execution_rids=[exe.execution_rid]).errors
+    assert "Nothing waits here" in error
