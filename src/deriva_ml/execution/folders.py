@@ -6,6 +6,7 @@ is either seen, and keeps all of it, or finds the folders gone and makes them an
 
 from __future__ import annotations
 
+import errno
 import secrets
 import shutil
 from collections.abc import Callable, Iterable
@@ -51,6 +52,7 @@ def clean_execution_dirs(
             with _left_alone(store, found.rid, "cleaned"):
                 aside = take_away(store, found.rid, partial(iter, [folder]))
             size = sum(map(_size, aside or ()))
+            sweep(store, aside)
         except (OSError, DerivaMLBusyError) as error:
             result["errors"].append(f"{folder}: {error}")
             continue
@@ -85,6 +87,7 @@ def _forget(store: ExecutionStore, rid: str, with_folder: bool) -> bool:
         return False
     if aside is None:
         return False
+    sweep(store, aside)
     if (folder / MANIFEST).is_file():
         (folder / MANIFEST).replace(folder / FORGOTTEN)
     for kind in ("run", "commit", "create"):
@@ -126,17 +129,24 @@ def take_away(
 
 def _aside(store: ExecutionStore, place: Path) -> Path:
     make_folder(store.workspace / REMOVED)
-    return place.rename(store.workspace / REMOVED / secrets.token_hex(8))
+    name = secrets.token_hex(8)
+    try:
+        return place.rename(store.workspace / REMOVED / name)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        beside = store.workspace / "executions" / f".{name}.{REMOVED}"
+        return place.rename(beside)  # the folders of executions are on a disk of their own
 
 
-def sweep(store: ExecutionStore) -> None:
+def sweep(store: ExecutionStore, aside: Iterable[Path] | None = ()) -> None:
     """Remove what was moved aside, by us or by somebody who died meanwhile, and bags that dead loaders had unpacked.
 
     What cannot be removed now goes the next time.
     """
     incoming.sweep(store.workspace)
     folder = store.workspace / REMOVED
-    for path in folder.iterdir() if folder.is_dir() else ():
+    for path in {*(folder.iterdir() if folder.is_dir() else ()), *(aside or ())}:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:

@@ -169,9 +169,10 @@ def alive(path: Path) -> bool:
     with _GUARD:
         if held_here(path) is not None:
             return True
-        if not path.is_file():
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
             return False
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             return _is_held(descriptor)
         finally:
@@ -215,9 +216,10 @@ _KEEPERS: WeakValueDictionary[str, Keeper] = WeakValueDictionary()
 
 def keeper(path: Path) -> Keeper:
     """Return the keeper of the lock of ``path``, the same to all who have one; where this process does not hold it, it keeps nothing."""
-    found = _KEEPERS.get(str(path))
+    name = os.path.realpath(path)  # the lock is that of the file, whatever leads there
+    found = _KEEPERS.get(name)
     if found is None:
-        found = _KEEPERS[str(path)] = Keeper()
+        found = _KEEPERS[name] = Keeper()
         finalize(found, release, path)
     return found
 
@@ -225,9 +227,12 @@ def keeper(path: Path) -> Keeper:
 def held_here(path: Path) -> Lock | None:
     """Return the lock, if this very process holds it, under whatever name it knows the file: a second lock would end the first."""
     found = _HELD.get(str(path))
-    if found is not None or not _HELD or not path.exists():
+    if found is not None or not _HELD:
         return found
-    file = _identity(path.stat())
+    try:
+        file = _identity(path.stat())
+    except FileNotFoundError:
+        return None
     return next((lock for lock in tuple(_HELD.values()) if lock.file == file), None)
 
 

@@ -34,7 +34,7 @@ def take_again(run: Run) -> list[str]:
         return []
     there = in_catalog(run, changed)
     open_again = [_open(entry) for entry in changed if entry.key not in there]
-    kept = [entry for entry in changed if entry.key in there]
+    kept = _placed(run, [entry for entry in changed if entry.key in there])
     model = run.session.model()
     with run.staged.writing() as connection:
         for entry in open_again:

@@ -176,7 +176,8 @@ class Staged:
         """Return what all executions of the workspace that were not given up have registered from files of the user's."""
         sql = (
             "SELECT entries.execution, id, source, source_stamp FROM entries JOIN executions ON executions.rid = execution "
-            "WHERE source IS NOT NULL AND source_stamp IS NOT NULL AND state != 'dropped' AND status != 'Aborted'"
+            "WHERE source IS NOT NULL AND source_stamp IS NOT NULL AND state != 'dropped' AND status != 'Aborted' "
+            "AND staged IS NOT sealed"  # those of a loaded bag are another machine's
         )
         return [Registration(*row) for row in self.database.connection().execute(sql)]
 

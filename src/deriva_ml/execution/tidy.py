@@ -47,9 +47,10 @@ def _leave_receipt(run: Run, report: UploadReport) -> None:
 def _clean(run: Run) -> list[str]:
     """Remove from the execution's folder what deriva-ml put there and the catalog has; return what is to be said of the rest."""
     stays: list[str] = []
-    if take_away(run.store, run.rid, lambda: _ours(run, stays)) is None:  # more was staged meanwhile
+    aside = take_away(run.store, run.rid, lambda: _ours(run, stays))
+    if aside is None:  # more was staged meanwhile
         run.staging.write_manifest()
-    sweep(run.store)
+    sweep(run.store, aside)
     more = f" and {len(stays) - 3} more" if len(stays) > 3 else ""
     return [f"not registered, and left where it is: {', '.join(stays[:3])}{more}"] if stays else []
 

@@ -112,7 +112,7 @@ def _in_tree(tree: git.Tree, source: Source, path: Path, allow_dirty: bool) -> C
     if tree.remote is None:
         problems.append(f"The repository {tree.root} has no remote: the URL is local to this machine.")
     if url is not None and not git.is_committed(tree, path):
-        url = path.as_uri()
+        url = path.absolute().as_uri()
         problems.append(f"{path} is not in the commit: the URL is that of the file on this machine.")
     if tree.commit is None:
         problems.append(f"The repository {tree.root} has no commit yet.")
@@ -155,7 +155,7 @@ def dirty_sentence(path: Path, code: Code) -> str:
     """Return what to say of a work tree with uncommitted changes."""
     shown = ", ".join(code.dirty_paths[:_SHOWN]) + (" …" if len(code.dirty_paths) > _SHOWN else "")
     url = "the recorded URL shows the last commit, not the code that runs"
-    if code.url == path.as_uri():
+    if code.url == path.absolute().as_uri():
         url = "no commit holds the code that runs, and the recorded URL is that of the file on this machine"
     elif code.commit is None:
         url = "no URL is recorded before the first commit"

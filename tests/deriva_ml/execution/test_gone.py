@@ -152,3 +152,18 @@ def test_values_of_a_feature_that_is_gone_are_taken_back(
     assert exe.discard_features(f"{changing.default_schema}:Image", "Grade", [image]) == 1
     exe.commit_output_assets()
     assert exe.status is S.Uploaded
+
+
+def test_a_kept_file_of_a_table_that_is_gone_is_in_nobodys_way(local_lab: DerivaML, workflow: Workflow) -> None:
+    local_lab.create_asset("Extra")
+    with local_lab.create_execution(workflow=workflow) as exe:
+        path = exe.asset_file_path("Extra", "x.txt")
+        path.write_text("x")
+    exe.commit_output_assets(clean_folder=False)
+    for table in ("Extra_Execution", "Extra_Asset_Type", "Extra"):
+        local_lab.session.request("DELETE", f"/schema/{local_lab.default_schema}/table/{table}")
+    local_lab.session.refresh()
+    path.write_text("written again")
+    exe.asset_file_path("Image", "more.txt").write_text("more")
+    assert exe.commit_output_assets().total_uploaded == 1
+    assert path.read_text() == "written again"

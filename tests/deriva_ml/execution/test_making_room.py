@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -62,7 +64,7 @@ def test_what_is_staged_meanwhile_stays(
             (exe.working_dir / "assets" / f"scratch-{scratch}").touch()
         stager = Stager(home, exe.execution_rid, number, tmp_path)
         stager.start()
-        for _ in range(5):
+        while stager.is_alive() and len(stager.files) < 5:
             make[room](exe.execution_rid)
         stager.over.set()
         stager.join()
@@ -120,3 +122,21 @@ def test_a_run_that_was_forgotten_takes_nothing_more(local_lab: DerivaML, workfl
         exe.asset_file_path("Image", "new.txt")
     assert not (local_lab.workspace / "executions" / exe.execution_rid).exists()
     assert local_lab.check().exit_code == 0
+
+
+def test_folders_on_a_disk_of_their_own_are_tidied_as_well(
+    local_lab: DerivaML, workflow: Workflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.rename
+
+    def rename(path: Path, target: Path) -> Path:
+        if Path(target).parent.name == "removed":
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with local_lab.create_execution(workflow=workflow) as exe:
+        exe.asset_file_path("Image", "a.txt").write_text("a")
+    report = exe.commit_output_assets()
+    assert [note for note in report.notes if "tidied" in note] == []
+    assert [each.name for each in (local_lab.workspace / "executions").rglob("*")] == []

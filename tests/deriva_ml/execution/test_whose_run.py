@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
@@ -171,3 +172,17 @@ def test_a_home_under_another_name_is_the_same_home(
         assert exe.status is S.Running
         assert liveness.alive(lock_file(local_lab.workspace, exe.execution_rid, "run"))
     assert exe.status is S.Stopped
+
+
+def test_a_lock_has_one_keeper_whatever_leads_to_its_file(tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "home")
+    lock = liveness.take(tmp_path / "home" / "x.create", "a test")
+    kept = liveness.keeper(tmp_path / "home" / "x.create")
+    assert liveness.keeper(tmp_path / "link" / "x.create") is kept
+    gc.collect()
+    assert lock.held
+    del kept
+    gc.collect()
+    assert not lock.held
+    assert not liveness.alive(tmp_path / "nowhere" / "x.create")

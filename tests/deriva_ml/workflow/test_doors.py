@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from deriva_ml.workflow.capture import Code, dirty_sentence
+
 MAKE = """
 import json
 from deriva_ml import Workflow
@@ -152,3 +154,8 @@ def test_a_launcher_may_say_which_code_it_is(tmp_path: Path) -> None:
     said = {"DERIVA_ML_WORKFLOW_URL": "https://example.org/blob/1/n.ipynb", "DERIVA_ML_WORKFLOW_CHECKSUM": "abc"}
     told = told_by([sys.executable, "train/fit.py"], root, **said)
     assert (told["url"], told["checksum"]) == ("https://example.org/blob/1/n.ipynb", "abc")
+
+
+def test_a_notebook_may_be_named_by_a_relative_path() -> None:
+    code = Code(url="https://example.org/n.ipynb", commit="c", dirty=True, dirty_paths=("n.ipynb",))
+    assert "the recorded URL shows the last commit" in dirty_sentence(Path("n.ipynb"), code)
