@@ -79,6 +79,17 @@ class CatalogRow:
             return None
         return Said(S(rows[0]["Status"] or S.Created), rows[0]["Status_Detail"])
 
+    def is_older(self) -> bool:
+        """Return whether the row tells of another commit than the last one here: a copy was restored that is older than that.
+
+        Where it tells of this one, and outputs are not there, somebody has deleted them.
+        """
+        told = catalog_values(self._session, self._store.require(self._rid)).get("Upload_Duration")
+        if told is None:
+            return False
+        rows = select(self._session, self.table, {"RID": self._rid}, columns=["RID", "Upload_Duration"])
+        return any(row["Upload_Duration"] != told for row in rows)
+
     def _is_strangers(self) -> bool:
         """Return whether the row of this RID is another run's: a catalog that was restored from an older copy gives its RIDs again.
 
@@ -212,7 +223,7 @@ def iso_duration(seconds: float | None) -> str | None:
     """
     if seconds is None:
         return None
-    minutes, rest = divmod(round(max(seconds, 0.0), 3), 60)
+    minutes, rest = divmod(round(max(seconds, 0.0), 6), 60)
     hours, minutes = divmod(int(minutes), 60)
     text = "".join(
         [

@@ -154,7 +154,9 @@ def _reconcile(run: Run) -> None:
     here, there = run.registered.status, said.status
     passed = {S(row[1]) for row in run.store.history(run.rid)} | {S.Created}
     match verdict(here, there, passed):
-        case Verdict.AGREE | Verdict.TELL if here is S.Uploaded and bring_again(run):
+        case Verdict.TELL if here is S.Uploaded and bring_again(run):
+            pass
+        case Verdict.AGREE if here is S.Uploaded and run.row.is_older() and bring_again(run):
             pass
         case Verdict.AGREE:
             pass

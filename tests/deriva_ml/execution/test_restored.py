@@ -243,3 +243,16 @@ def test_a_committed_run_that_the_catalog_has_lost_is_not_called_well(
     lab = copies.restore()
     (error,) = lab.commit_pending_executions(execution_rids=[exe.execution_rid]).errors
     assert "Nothing waits here" in error
+
+
+def test_what_somebody_has_deleted_is_not_brought_again(local_lab: DerivaML, workflow: Workflow) -> None:
+    exe = staged(local_lab, workflow)
+    exe.commit_output_assets(clean_folder=False)
+    (asset,) = local_lab.list_assets("Image")
+    schema = local_lab.default_schema
+    for table in ("Image_Execution", "Image_Asset_Type"):
+        delete(local_lab.session, TableName(schema, table), {"Image": asset.asset_rid})
+    delete(local_lab.session, TableName(schema, "Image"), {"RID": asset.asset_rid})
+    found = local_lab.resume_execution(exe.execution_rid)
+    assert (found.status, found.commit_output_assets().total_uploaded) == (S.Uploaded, 0)
+    assert local_lab.list_assets("Image") == []
