@@ -83,7 +83,8 @@ def command(
     emit(_document(report) if as_json else _text(report), as_json)
     for error_text in report.errors:
         click.echo(f"Error: {error_text}", err=True)
-    sys.exit(PARTIAL if report.errors else CLEAN)
+    unknown = bool(executions) and not any(ml.executions.store.get(rid) for rid in executions)
+    sys.exit(FATAL if unknown else PARTIAL if report.errors else CLEAN)
 
 
 def _for_sealing(home: str | None, host: str | None, catalog: str | None, mode: str) -> DerivaML:
@@ -118,7 +119,7 @@ def _load(ml: DerivaML, bags: tuple[str, ...], clean: bool) -> UploadReport:
         try:
             total.add(ml.load_sealed_bag(bag, clean_folder=clean))
         except DerivaMLException as error:
-            total.errors.append(f"{bag}: {error}")
+            total.errors.append(str(error) if bag in str(error) else f"{bag}: {error}")
     return total
 
 

@@ -150,3 +150,14 @@ def test_folders_are_cleared_when_nobody_needs_them(local_lab: DerivaML, workflo
     folders = {path.name for path in (local_lab.workspace / "executions").iterdir()}
     assert folders == {waiting.rid, kept.rid}
     assert local_lab.check(read_data=True).findings == []
+
+
+def test_an_upload_of_what_nobody_knows_could_not_be_begun(local_lab: DerivaML, workflow: Workflow) -> None:
+    said = CliRunner().invoke(upload.command, ["--execution", "1-NONE"])
+    assert (said.exit_code, "1-NONE" in said.output) == (2, True)
+    said = CliRunner().invoke(upload.command, ["--bag", "/nowhere/run.zip"])
+    assert (said.exit_code, said.output.count("/nowhere/run.zip")) == (1, 1)
+    waiting = started(local_lab, workflow)
+    waiting.execution_stop()
+    said = CliRunner().invoke(upload.command, ["--execution", waiting.rid, "--execution", "1-NONE"])
+    assert said.exit_code == 1
