@@ -169,9 +169,11 @@ def alive(path: Path) -> bool:
     with _GUARD:
         if held_here(path) is not None:
             return True
+        if not path.is_file():
+            return False
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except FileNotFoundError:  # removed just now
             return False
         try:
             return _is_held(descriptor)
@@ -231,7 +233,7 @@ def held_here(path: Path) -> Lock | None:
         return found
     try:
         file = _identity(path.stat())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     return next((lock for lock in tuple(_HELD.values()) if lock.file == file), None)
 
