@@ -85,7 +85,7 @@ def _sync_path(path: Path) -> None:
         os.close(descriptor)
 
 
-TRIES = 20
+TRIES = 1000
 
 
 def make_folder(path: Path) -> None:

@@ -256,7 +256,7 @@ class Staging:
             try:
                 return target, copy_hashed(source, target)
             except FileNotFoundError:
-                if target.parent.is_dir():  # else somebody has made room meanwhile
+                if not source.exists():  # else somebody has made room meanwhile
                     raise
 
     def _folder(self, target: Path) -> None:

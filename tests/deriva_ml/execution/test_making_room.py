@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -72,7 +73,7 @@ def test_what_is_staged_meanwhile_stays(
             assert isinstance(stager.error, DerivaMLStateInconsistency), repr(stager.error)
             refused += 1
         else:
-            assert stager.error is None, repr(stager.error)
+            assert stager.error is None, traceback.format_exception(stager.error)
         staged.update(stager.files)
         metrics += stager.metrics
     assert local_lab.commit_pending_executions().errors == []
