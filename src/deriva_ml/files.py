@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import BinaryIO
 
@@ -86,17 +87,18 @@ def _sync_path(path: Path) -> None:
 
 
 TRIES = 1000
+"""How often the folders are made that others remove meanwhile: whoever makes room in a loop is faster than a sync."""
 
 
 def make_folder(path: Path) -> None:
     """Make the folder ``path`` and those above it, durably, where they are missing, or somebody removes them meanwhile."""
     for left in reversed(range(TRIES)):
-        if path.is_dir():
-            break
+        missing = list(takewhile(lambda each: not each.is_dir(), (path, *path.parents)))
         try:
-            make_folder(path.parent)
-            path.mkdir(exist_ok=True)
-            fsync_folder(path.parent)
+            for each in reversed(missing):
+                each.mkdir(exist_ok=True)
+                fsync_folder(each.parent)
+            break
         except FileNotFoundError:
             if not left:
                 raise

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from deriva_ml.files import BLOCK, Digest, copy_hashed, hash_file, link_or_copy, replacing, write_whole
+from deriva_ml.files import BLOCK, Digest, copy_hashed, hash_file, link_or_copy, make_folder, replacing, write_whole
 
 
 def names(folder: Path) -> list[str]:
@@ -68,3 +68,18 @@ def test_a_full_disk_is_named_with_the_way_out(tmp_path: Path, monkeypatch: pyte
         write_whole(tmp_path / "a", b"new")
     assert (tmp_path / "a").read_bytes() == b"old"
     assert names(tmp_path) == ["a"]
+
+
+def test_a_folder_that_cannot_be_made_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However deep it lies: each level that tries again for itself would take for ever."""
+    made: list[Path] = []
+
+    def mkdir(path: Path, *_: object, **__: object) -> None:
+        made.append(path)
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    with pytest.raises(FileNotFoundError):
+        make_folder(tmp_path / "a" / "b" / "c" / "d")
+    assert set(made) == {tmp_path / "a"}
+    assert len(made) <= 1000
