@@ -106,7 +106,6 @@ SCHEMA_STEPS = (
 nesting need not be executions of this workspace."""
 UPLOAD_FAILED = "upload failed: "
 """How the reason of a commit begins that failed."""
-_FAILED = "run failed: "
 _STAGED_TABLES = ("events", "entries", "features", "parameters", "metrics", "downloads", "journal")
 
 _COLUMNS = (
@@ -368,21 +367,27 @@ class ExecutionStore:
     def unhappy_end(self, rid: str) -> str | None:
         """Return how the run itself ended when it did not end well: its failure, or what is known of its process's end.
 
-        What failed after it had ended counts as well, unless that was an upload.
+        What failed, or was said to have failed, after it had ended is told as well, unless that was an upload.
         """
-        sql = (
-            "SELECT event, detail FROM events WHERE execution = ? AND (was = 'Running' AND event IN ('fail', 'recover') "
-            "OR event = 'fail' AND detail NOT LIKE 'upload failed%') ORDER BY was != 'Running', id DESC LIMIT 1"
-        )
-        row = self.database.connection().execute(sql, (rid,)).fetchone()
-        if row is None:
-            return None
-        return f"{_FAILED}{row[1]}" if row[0] == Event.FAIL else f"run {row[1] or 'ended without closing'}"
+        told = [
+            f"run failed: {how}" if event == Event.FAIL else f"run {how or 'ended without closing'}"
+            for event, how in self._ends(rid)
+        ]
+        return "; ".join(told) or None
 
     def own_failure(self, rid: str) -> str | None:
         """Return how the run itself failed, and no upload of it; None for one that did not."""
-        end = self.unhappy_end(rid) or ""
-        return end.removeprefix(_FAILED) if end.startswith(_FAILED) else None
+        return next((how for event, how in reversed(self._ends(rid)) if event == Event.FAIL), None)
+
+    def _ends(self, rid: str) -> list[tuple[str, str | None]]:
+        """Return the event, and its detail, with which the run ended not well, and that which came after its end; each if there is one."""
+        conditions = (
+            "was = 'Running' AND event IN ('fail', 'recover')",
+            "was != 'Running' AND event = 'fail' AND detail NOT LIKE 'upload failed%'",
+        )
+        sql = "SELECT event, detail FROM events WHERE execution = ? AND {} ORDER BY id DESC LIMIT 1"
+        ask = self.database.connection().execute
+        return [row for each in conditions for row in ask(sql.format(each), (rid,))]
 
     def note(self, rid: str, step: str, **detail: Any) -> None:
         """Append a step to the journal."""

@@ -161,3 +161,15 @@ def test_an_upload_of_what_nobody_knows_could_not_be_begun(local_lab: DerivaML, 
     waiting.execution_stop()
     said = CliRunner().invoke(upload.command, ["--execution", waiting.rid, "--execution", "1-NONE"])
     assert said.exit_code == 1
+
+
+def test_what_is_said_by_hand_of_a_dead_run_stays_when_it_is_committed(local_lab: DerivaML, workflow: Workflow) -> None:
+    exe = started(local_lab, workflow)
+    lock = liveness.held_here(lock_file(local_lab.workspace, exe.rid, "run"))
+    assert lock is not None
+    lock.drop()  # as a process that dies
+    local_lab.resume_execution(exe.rid)
+    local_lab.mark_execution(exe.rid, "Failed", "the node was reinstalled")
+    local_lab.resume_execution(exe.rid).commit_output_assets()
+    detail = local_lab.lookup_execution(exe.rid).status_detail or ""
+    assert detail.endswith("; run failed: the node was reinstalled")
